@@ -1,0 +1,1 @@
+"""The graphs, the command line, the commit, the report."""

@@ -1,0 +1,65 @@
+"""Ids: 63-bit integers derived from content, shown as sixteen hexadecimal digits.
+
+Inside the flow an id is a signed 64-bit integer that is never negative (Beam's VarIntCoder fails on
+unsigned ones); in the tables it is text, because JSON readers round integers above 2**53.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from numpy.typing import NDArray
+
+Int64Array = NDArray[np.int64]
+
+_MASK = (1 << 63) - 1
+_SEPARATOR = b"\x1f"
+_DIGITS = 16
+
+
+def stable_hash(*parts: str) -> int:
+    """Hash text to a 63-bit integer, the same on every machine and in every process.
+
+    Source: XXH3-64 over the UTF-8 bytes joined by U+001F, top bit cleared.
+    """
+    return xxhash.xxh3_64_intdigest(_SEPARATOR.join(p.encode("utf-8", "surrogatepass") for p in parts)) & _MASK
+
+
+def article_id(identity: str, headline: str, text: str) -> int:
+    """Derive an article's id from what it is called at its source and what it says.
+
+    Args:
+      identity: the canonical URL, else the id or file name at the source, else "".
+      headline: as received.
+      text: the received text or HTML.
+    """
+    return stable_hash("article", identity, unicodedata.normalize("NFC", headline), unicodedata.normalize("NFC", text))
+
+
+def group_id(kind: str, members: Iterable[int]) -> int:
+    """Derive the id of a copy or story from its members, in whatever order they come."""
+    return stable_hash(kind, *(format_id(member) for member in sorted(members)))
+
+
+def format_id(number: int) -> str:
+    """Write an id as it stands in the tables."""
+    return f"{number:0{_DIGITS}x}"
+
+
+def parse_id(text: str) -> int:
+    """Read an id as it stands in the tables.
+
+    Raises:
+      ValueError: `text` is not sixteen hexadecimal digits.
+    """
+    if len(text) != _DIGITS:
+        message = f"{text!r} is not an id: expected {_DIGITS} hexadecimal digits"
+        raise ValueError(message)
+    return int(text, 16)
+
+
+def format_ids(numbers: Int64Array) -> pa.Array:
+    """Write many ids at once."""
+    return pa.array([format_id(number) for number in numbers.tolist()], pa.string())

@@ -1,0 +1,1 @@
+"""The stages: read, clean, match, cluster, write."""

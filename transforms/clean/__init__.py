@@ -1,0 +1,1 @@
+"""Raw blocks → clean articles, furniture set aside."""

@@ -1,0 +1,1 @@
+"""Pairs → copies; copies → stories."""

@@ -1,0 +1,1 @@
+"""Clean articles → verified pairs of articles that share text."""

@@ -1,0 +1,1 @@
+"""Inputs of every format → raw blocks."""

@@ -1,0 +1,1 @@
+"""Labelled articles → staged Parquet files."""
