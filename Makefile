@@ -1,0 +1,51 @@
+# `make run` and `make test` do everything from a fresh clone: Python 3.11 or later and make are all they need.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SHARED ?= ../shared
+
+.PHONY: run test lint format quality bench lock clean
+
+run: $(VENV)/.run  ## Copydesk over seeds/ into out/
+	$(BIN)/copydesk run seeds --output out
+
+test: $(VENV)/.test  ## the unit suite
+	$(BIN)/pytest
+
+lint: $(VENV)/.test  ## style, types, direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+quality: $(VENV)/.test  ## the figures against their floors; needs the labelled data in SHARED
+	$(BIN)/python tests/quality/gate.py $(SHARED)
+
+bench: $(VENV)/.test  ## articles per CPU-second, peak memory, where the time goes
+	$(BIN)/python tests/benchmarks/batch.py $(SHARED)
+
+lock:  ## resolve pyproject.toml again; needs uv
+	uv pip compile -q pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
+	uv pip compile -q pyproject.toml --group build --group test -c requirements.lock --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-test.lock
+
+$(VENV)/.run: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.test: requirements-test.lock $(VENV)/.run
+	$(PIP) install --quiet --require-hashes -r requirements-test.lock
+	@touch $@
+
+clean:
+	rm -rf $(VENV) out dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,226 @@
+"""The command line: `copydesk run | extract | explain | snapshots | schema`.
+
+Data goes to stdout, progress and messages to stderr. Exit codes are those of `schemas.errors`, and 130 when
+interrupted. Beam is imported only by the commands that need it, so that the others answer at once.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+
+from schemas.errors import CopydeskError, UsageError
+
+INTERRUPTED = 130
+_BEAM_FLAGS: list[str] = []  # what stood behind `--`
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="News in; clean, deduplicated, clustered stories out, as Parquet.",
+)
+explain_app = typer.Typer(no_args_is_help=True, help="Say why an article, a pair or a line is where it is.")
+app.add_typer(explain_app, name="explain")
+
+Output = Annotated[Path, typer.Argument(metavar="OUT", help="The dataset folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="TOML; unknown keys are refused.")]
+
+
+@app.command("run", epilog="Options of the Beam runner go behind `--`.")
+def run_command(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs or URIs.")],
+    output: Annotated[Path, typer.Option("--output", metavar="OUT", help="The dataset folder.")],
+    config: ConfigFile = None,
+    metadata: Annotated[
+        Path | None, typer.Option("--metadata", metavar="FILE", help="CSV or JSONL on the input files.")
+    ] = None,
+    runner: Annotated[str, typer.Option("--runner", metavar="NAME", help="The Beam runner.")] = "FnApiRunner",
+    workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes on this machine.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Clean, match and cluster INPUT and commit the tables as the next snapshot of OUT."""
+    from pipeline.config import load_config
+    from pipeline.metadata import read_metadata
+    from pipeline.report import Progress, print_run
+    from pipeline.run import Request, run
+
+    request = Request(inputs, output, load_config(config), read_metadata(metadata), runner, workers, tuple(_BEAM_FLAGS))
+    with Progress(Console(stderr=True)).live() as progress:
+        result = run(request, progress)
+    if as_json:
+        _print_json({"snapshot": result.manifest.snapshot, "repeated": result.repeated, **result.manifest.summary})
+    else:
+        print_run(Console(), result.manifest, output, repeated=result.repeated)
+
+
+@app.command("extract")
+def extract_command(
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST.jsonl", help="Rows with id, and html (a path) or text.")
+    ],
+    output: Annotated[Path, typer.Option("--output", metavar="PREDICTIONS.jsonl", help="Where to write.")],
+    config: ConfigFile = None,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Learn each outlet's furniture over the manifest first.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Clean the pages or texts of a manifest, nothing else."""
+    from pipeline.config import load_config
+    from pipeline.extract import extract
+
+    options = load_config(config)
+    counts = extract(manifest, output, options.clean, options.read, learn=learn)
+    if as_json:
+        _print_json(counts)
+    else:
+        Console().print(f"{counts['rows']} rows, {counts['empty']} empty: {output}", soft_wrap=True, highlight=False)
+
+
+@app.command("schema")
+def schema_command(
+    as_json: AsJson = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
+) -> None:
+    """Print the contract: every table and column with its meaning."""
+    from schemas.tables import describe
+
+    contract = describe()
+    if as_json:
+        _print_json(contract)
+        return
+    lines = [f"Contract {contract['contract']}, files partitioned by {contract['partition']}."]
+    for table in contract["tables"]:
+        lines += ["", f"## {table['name']}" if markdown else table["name"].upper(), "", table["description"], ""]
+        lines += ["| id | column | type | null | meaning |", "| --: | --- | --- | --- | --- |"] if markdown else []
+        for column in table["columns"]:
+            cells = (str(column["id"]), column["name"], column["type"], "yes" if column["nullable"] else "no")
+            row = f"| {' | '.join(cells)} | {column['description']} |"
+            lines.append(row if markdown else f"  {column['name']:<18} {column['description']}")
+    typer.echo("\n".join(lines))
+
+
+@app.command("snapshots")
+def snapshots_command(output: Output, as_json: AsJson = False) -> None:
+    """List the snapshots of OUT, the current one marked."""
+    from pipeline.commit import open_dataset
+
+    dataset, _ = open_dataset(output)
+    current = dataset.current.resolve().name
+    rows = [
+        {
+            "snapshot": manifest.snapshot,
+            "current": f"{manifest.snapshot:06d}" == current,
+            "created": manifest.created,
+            "run_id": manifest.run_id,
+            "contract": manifest.contract,
+            **manifest.summary,
+        }
+        for manifest in dataset.manifests()
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        mark = "*" if row["current"] else " "
+        counts = f"{row['articles_kept']} articles, {row['copies']} copies, {row['stories']} stories"
+        typer.echo(f"{mark} {row['snapshot']:06d}  {row['created']}  {counts}")
+
+
+@explain_app.command("article")
+def explain_article_command(
+    output: Output, article: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False
+) -> None:
+    """Say what was removed from an article, and which copy and story it belongs to."""
+    from pipeline.explain import explain_article
+
+    _explain(output, lambda: explain_article(output, article), as_json=as_json)
+
+
+@explain_app.command("pair")
+def explain_pair_command(
+    output: Output,
+    left: Annotated[str, typer.Argument(metavar="ID")],
+    right: Annotated[str, typer.Argument(metavar="ID")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what two articles share and what was made of it."""
+    from pipeline.explain import explain_pair
+
+    _explain(output, lambda: explain_pair(output, left, right), as_json=as_json)
+
+
+@explain_app.command("line")
+def explain_line_command(
+    output: Output, text: Annotated[str, typer.Argument(metavar="TEXT")], as_json: AsJson = False
+) -> None:
+    """Say where a line was removed, by which rule, and where it was kept."""
+    from pipeline.explain import explain_line
+
+    _explain(output, lambda: explain_line(output, text), as_json=as_json)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; give its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    ours, _, beam_flags = _split(words)
+    _BEAM_FLAGS[:] = beam_flags
+    _quiet_logs()
+    try:
+        app(ours, prog_name="copydesk", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as shown:
+        shown.show()
+        return UsageError.exit_code
+    except click.ClickException as error:
+        error.show()
+        return UsageError.exit_code
+    except CopydeskError as error:
+        typer.echo(f"copydesk: {error}", err=True)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        typer.echo("copydesk: interrupted; nothing was committed", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def _split(words: list[str]) -> tuple[list[str], str, list[str]]:
+    """Arguments of ours, and those behind `--` for the Beam runner."""
+    if "--" in words and words[0] == "run":
+        at = words.index("--")
+        return words[:at], "--", words[at + 1 :]
+    return words, "", []
+
+
+def _explain(output: Path, find: Callable[[], Mapping[str, Any]], *, as_json: bool) -> None:
+    from pipeline.commit import open_dataset
+    from pipeline.explain import show
+
+    open_dataset(output)
+    facts = find()
+    if as_json:
+        _print_json(facts)
+    else:
+        show(Console(), dict(facts))
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def _quiet_logs() -> None:
+    """Warnings and worse, on stderr; without Beam's note that Google's client is not installed."""
+    handler = logging.StreamHandler()
+    handler.addFilter(lambda record: "apitools not found" not in record.getMessage())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(levelname)s %(name)s: %(message)s")

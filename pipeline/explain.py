@@ -1,0 +1,137 @@
+"""`copydesk explain`: why an article, a pair or a line is where it is, out of the current snapshot."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.commit import table_folder
+from schemas.errors import UsageError
+from schemas.ids import parse_id
+
+_MOST_LINES = 20
+_SHOWN = 160  # characters of a line or passage
+
+Facts = dict[str, Any]
+
+
+def explain_article(output: Path, article: str) -> Facts:
+    """An article's labels, its nearest neighbours, and every line that was taken out of it.
+
+    Raises:
+      UsageError: no such article.
+    """
+    row = _article(output, article)
+    row["text"] = row["text"].split("\n", 1)[0]
+    mates = _rows(
+        output, "articles", ds.field("story_id") == row["story_id"], ["article_id", "copy_id", "outlet", "headline"]
+    )
+    pairs = _rows(output, "pairs", (ds.field("left_id") == article) | (ds.field("right_id") == article))
+    return {
+        "article": row,
+        "copy": _one(output, "copies", "copy_id", row["copy_id"]),
+        "story": _one(output, "stories", "story_id", row["story_id"]),
+        "story_members": [mate for mate in mates if mate["article_id"] != article],
+        "pairs": sorted(pairs, key=lambda pair: -pair["score"]),
+        "removed": sorted(_rows(output, "removed", ds.field("article_id") == article), key=lambda line: line["line"]),
+    }
+
+
+def explain_pair(output: Path, left: str, right: str) -> Facts:
+    """What two articles share, and what was made of it.
+
+    Raises:
+      UsageError: one of them is not there.
+    """
+    left, right = sorted((left, right))
+    a, b = _article(output, left), _article(output, right)
+    found = _rows(output, "pairs", (ds.field("left_id") == left) & (ds.field("right_id") == right))
+    keep = ("article_id", "copy_id", "story_id", "outlet", "headline", "date_published", "words")
+    if found:
+        verdict = f"They were compared: {found[0]['relation']}, score {found[0]['score']:.3f}."
+    else:
+        verdict = "No band, fingerprint or address brought them together, or they share no run of 25 words: no pair."
+    same = {name: a[name] == b[name] and a[name] is not None for name in ("copy_id", "story_id")}
+    return {
+        "left": {name: a[name] for name in keep},
+        "right": {name: b[name] for name in keep},
+        "pair": found[0] if found else None,
+        "same_copy": same["copy_id"],
+        "same_story": same["story_id"],
+        "verdict": verdict,
+    }
+
+
+def explain_line(output: Path, text: str) -> Facts:
+    """Where a line was taken out, by which rules, and where it was left in a text."""
+    table = pq.read_table(table_folder(output, "removed"), partitioning=None)
+    hits = table.filter(pc.match_substring(table["text"], text, ignore_case=True)).sort_by("article_id")
+    kept = pq.read_table(table_folder(output, "articles"), columns=["article_id", "outlet", "text"], partitioning=None)
+    left_in = kept.filter(pc.match_substring(kept["text"], text, ignore_case=True)).sort_by("article_id")
+    rules = hits.group_by(["label", "rule"], use_threads=False).aggregate([([], "count_all")])
+    return {
+        "removed": hits.slice(0, _MOST_LINES).to_pylist(),
+        "removed_times": hits.num_rows,
+        "rules": rules.sort_by([("count_all", "descending"), ("rule", "ascending")]).to_pylist(),
+        "kept_in": left_in.drop_columns(["text"]).slice(0, _MOST_LINES).to_pylist(),
+        "kept_times": left_in.num_rows,
+    }
+
+
+def show(console: Console, facts: Facts) -> None:
+    """Print what an `explain_…` found, a section for each part."""
+    for name, value in facts.items():
+        console.print(Text(name.replace("_", " "), style="bold"))
+        console.print(_shown(value))
+
+
+def _shown(value: Any) -> RenderableType:
+    if isinstance(value, dict):
+        grid = Table.grid(padding=(0, 2))
+        for key, item in value.items():
+            if item not in (None, []):
+                grid.add_row(f"  {key}", Text(_short(item)))
+        return grid
+    if isinstance(value, list):
+        lines = [Text("  " + "  ".join(_short(item) for item in row.values() if item is not None)) for row in value]
+        return Group(*lines) if lines else Text("  none")
+    return Text(f"  {value if value is not None else 'none'}")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, list):
+        return " | ".join(_short(item) for item in value)
+    if isinstance(value, dict):
+        return " ".join(_short(item) for item in value.values() if item is not None)
+    text = str(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _article(output: Path, article: str) -> Facts:
+    try:
+        parse_id(article)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    row = _one(output, "articles", "article_id", article)
+    if row is None:
+        raise UsageError(f"{article}: no such article in {output / 'current'}")
+    return row
+
+
+def _one(output: Path, table: str, key: str, value: str | None) -> Facts | None:
+    rows = _rows(output, table, ds.field(key) == value) if value is not None else []
+    return rows[0] if rows else None
+
+
+def _rows(output: Path, table: str, where: ds.Expression, columns: list[str] | None = None) -> list[Facts]:
+    rows: list[Facts] = pq.read_table(
+        table_folder(output, table), filters=where, columns=columns, partitioning=None
+    ).to_pylist()
+    return rows

@@ -1,0 +1,62 @@
+"""The batch graph: read → clean → match → cluster → write, on one screen.
+
+Text stays in the blocks that `CleanArticles` stores; what moves between the stages is references, hashes,
+pairs and labels. Each stage is described in its own package under `transforms`.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+from transforms.clean.articles import CleanArticles
+from transforms.cluster.copies import ClusterCopies
+from transforms.match.signatures import SignArticles
+from transforms.match.verify import VerifyPairs
+
+from pipeline.config import Config
+from schemas.blocks import CATALOG, PAIRS, REJECTED, GatherTable
+from transforms.cluster.stories import ClusterStories
+from transforms.match.candidates import FindCandidates
+from transforms.read.articles import ReadArticles
+from transforms.read.inputs import WorkItem
+from transforms.write.staging import WriteTables
+
+
+class Folders(NamedTuple):
+    """Where workers meet: every one of them can write and read both."""
+
+    scratch: str  # blocks wait here between stages
+    staging: str  # the Parquet files and their list go here
+
+
+def build(
+    pipeline: beam.Pipeline, items: Sequence[WorkItem], refused: pa.Table, config: Config, folders: Folders
+) -> beam.PCollection:
+    """Wire a batch run.
+
+    Args:
+      pipeline: an empty pipeline.
+      items: what to read.
+      refused: REJECTED, inputs that could not even be planned.
+      config: the options of every stage.
+      folders: where workers meet.
+    """
+    scratch, staging = folders
+    read = pipeline | "Inputs" >> beam.Create(items) | "Read" >> ReadArticles(config.read)
+    clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch)
+    catalog = clean["catalog"] | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
+    signed = clean["blocks"] | "Sign" >> SignArticles(config.match, scratch)
+    candidates = signed | "Find" >> FindCandidates(config.match)
+    matched = (candidates, catalog, signed) | "Verify" >> VerifyPairs(config.match, scratch)
+    pairs = matched["pairs"] | "Pairs" >> GatherTable(PAIRS, scratch, "pairs", "left")
+    copies = (pairs, catalog) | "Copies" >> ClusterCopies(config.copies, scratch)
+    stories = (clean["blocks"], catalog, copies) | "Stories" >> ClusterStories(config.stories, scratch)
+    early = pipeline | "Refused" >> beam.Create([refused])
+    rejects = (
+        (early, read["rejects"], clean["rejects"])
+        | "Every stage" >> beam.Flatten()
+        | "Rejects" >> GatherTable(REJECTED, scratch, "rejects", "source_uri")
+    )
+    results = {"catalog": catalog, "copies": copies, "stories": stories, "pairs": pairs, "rejects": rejects}
+    return results | "Write" >> WriteTables(config.write, scratch, staging)

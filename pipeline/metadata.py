@@ -1,0 +1,58 @@
+"""The metadata file: what is known of input files that do not say it themselves.
+
+CSV (with a header) or JSONL, a row a file: `source_uri` (the whole path or URI) or `file` (its name), and any of
+`outlet`, `url`, `date_published`.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import orjson
+
+from schemas.errors import ConfigError
+
+FIELDS = ("outlet", "url", "date_published")
+_KEYS = ("source_uri", "file")
+
+Known = Mapping[str, str | None]
+
+
+def read_metadata(path: Path | None) -> dict[str, Known]:
+    """Read the file: what is known by URI or file name.
+
+    Raises:
+      ConfigError: it cannot be read, or a row names no file, names one twice, or has a field we do not know.
+    """
+    if path is None:
+        return {}
+    known: dict[str, Known] = {}
+    try:
+        for number, row in enumerate(_rows(path), start=1):
+            name = next((row[key] for key in _KEYS if row.get(key)), None)
+            strange = sorted(set(row) - {*FIELDS, *_KEYS})
+            if strange:
+                raise ConfigError(
+                    f"{path}, row {number}: no field {strange[0]!r}: there are {', '.join((*_KEYS, *FIELDS))}"
+                )
+            if not name:
+                raise ConfigError(f"{path}, row {number}: needs `source_uri` or `file`")
+            if name in known:
+                raise ConfigError(f"{path}, row {number}: {name} has a row already")
+            known[name] = {key: row.get(key) or None for key in FIELDS}
+    except (OSError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return known
+
+
+def _rows(path: Path) -> Iterator[Mapping[str, str | None]]:
+    with path.open(encoding="utf-8", newline="") as source:
+        if path.suffix == ".csv":
+            yield from csv.DictReader(source)
+            return
+        for line in source:
+            if line.strip():
+                row = orjson.loads(line)
+                if not isinstance(row, dict):
+                    raise ConfigError(f"{path}: a line is not an object: {line.strip()[:80]}")
+                yield row

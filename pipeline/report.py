@@ -1,0 +1,113 @@
+"""What a run prints: progress on stderr while it works, then what it did and the stories it found."""
+
+import contextlib
+import shlex
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.commit import Attempt, Manifest, table_folder
+
+_POLL_SECONDS = 0.2
+_MOST_STORIES = 12
+_STAGES = (  # the last kind of file in the scratch folder tells the stage
+    ("parsed", "reading and parsing"),
+    ("articles", "cleaning"),
+    ("tokens", "signing"),
+    ("pairs", "matching"),
+    ("stories", "writing"),
+)
+
+
+class Progress:
+    """A live line that follows the run's scratch folder, so that it works on any runner."""
+
+    def __init__(self, console: Console) -> None:
+        """Show it on this console."""
+        self._console = console
+        self._done = threading.Event()
+        self._folder: Path | None = None
+
+    def __call__(self, attempt: Attempt) -> None:
+        """Follow this attempt."""
+        self._folder = attempt.scratch
+
+    @contextlib.contextmanager
+    def live(self) -> Iterator["Progress"]:
+        """Show progress for as long as the block runs."""
+        with self._console.status("starting") as status:
+            thread = threading.Thread(target=self._follow, args=(status,), daemon=True)
+            thread.start()
+            try:
+                yield self
+            finally:
+                self._done.set()
+                thread.join()
+
+    def _follow(self, status: "object") -> None:
+        while not self._done.wait(_POLL_SECONDS):
+            if self._folder is not None:
+                status.update(stage_of(self._folder))  # type: ignore[attr-defined]
+
+
+def stage_of(scratch: Path) -> str:
+    """Name the stage that a run is in, with the blocks it has done."""
+    with contextlib.suppress(OSError):
+        kinds = Counter(kind for kind, _ in _STAGES for path in scratch.iterdir() if kind in path.name)
+        for kind, stage in reversed(_STAGES):
+            if kinds[kind]:
+                return f"{stage}: {kinds['parsed'] or kinds['articles']} blocks in, {kinds['articles']} clean"
+    return "reading"
+
+
+def print_run(console: Console, manifest: Manifest, output: Path, *, repeated: bool) -> None:
+    """What the run did, the largest stories, and how to go on from there."""
+    if repeated:
+        console.print(f"Nothing to do: snapshot {manifest.snapshot} was made from the same inputs and configuration.")
+    counts = manifest.summary
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("articles read", f"{counts['articles_read']:,}")
+    facts.add_row("kept", f"{counts['articles_kept']:,}")
+    facts.add_row("rejected", f"{counts['rejected']:,}" + _of_which(counts["delivered_twice"], "delivered twice"))
+    facts.add_row(
+        "furniture lines removed",
+        f"{counts['furniture_lines']:,}" + _of_which(counts["other_lines"], "set aside", "and "),
+    )
+    facts.add_row("copies", f"{counts['copies']:,}")
+    facts.add_row("stories", f"{counts['stories']:,}")
+    console.print(facts)
+    if counts["stories"]:
+        console.print(story_table(output))
+    pattern = str(output / "current/articles/**/*.parquet")
+    sql = f"FROM '{pattern}' SELECT story_id, outlet, headline ORDER BY story_id"
+    console.print(f"Snapshot {manifest.snapshot} in {output / 'current'}. Query it:", soft_wrap=True)
+    console.print(f"  duckdb -c {shlex.quote(sql)}", soft_wrap=True, markup=False, highlight=False)
+
+
+def story_table(output: Path) -> Table:
+    """The largest stories, with their outlets and headlines."""
+    columns = ["story_id", "headline", "n_articles", "n_copies", "outlets", "first_published"]
+    stories = pq.read_table(table_folder(output, "stories"), columns=columns, partitioning=None).to_pylist()
+    stories.sort(key=lambda story: (-story["n_articles"], story["story_id"]))
+    table = Table(title=f"Stories ({min(len(stories), _MOST_STORIES)} of {len(stories)})", title_justify="left")
+    for name in ("articles", "texts", "first", "outlets", "headline"):
+        table.add_column(name, justify="right" if name in {"articles", "texts"} else "left", overflow="fold")
+    for story in stories[:_MOST_STORIES]:
+        first = story["first_published"]
+        table.add_row(
+            str(story["n_articles"]),
+            str(story["n_copies"]),
+            f"{first:%Y-%m-%d}" if first else "?",
+            ", ".join(story["outlets"]) or "?",
+            story["headline"] or "(no headline)",
+        )
+    return table
+
+
+def _of_which(count: int, what: str, link: str = "of them ") -> str:
+    return f" ({link}{count:,} {what})" if count else ""

@@ -1,0 +1,177 @@
+"""One batch run: inputs → graph → committed snapshot."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.commit import Attempt, Dataset, Manifest
+from pipeline.config import Config
+from pipeline.engine import DEFAULT_RUNNER, new_pipeline, pipeline_options
+from pipeline.graph import Folders, build
+from pipeline.metadata import Known
+from schemas.blocks import REJECTED
+from schemas.errors import CopydeskError, RejectReason, TooManyRejects, UsageError
+from schemas.ids import stable_hash
+from schemas.tables import CONTRACT_VERSION
+from transforms.read.inputs import Plan, plan_inputs
+from transforms.write.staging import FILE_LIST
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked to do."""
+
+    inputs: Sequence[str]
+    output: Path
+    config: Config
+    known: Mapping[str, Known]  # the metadata file, see `pipeline.metadata`
+    runner: str = DEFAULT_RUNNER
+    workers: int = 1
+    beam_flags: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of it."""
+
+    manifest: Manifest
+    repeated: bool  # the snapshot was there already: nothing was done
+
+
+def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Result:
+    """Run the batch pipeline and commit its tables as the next snapshot.
+
+    The same inputs under the same configuration as the newest snapshot's are not run again.
+
+    Args:
+      request: what to do.
+      watch: called with the attempt once its folders are there, to show progress.
+
+    Raises:
+      UsageError, TooManyRejects, CommitConflict, ContractMismatch: see `schemas.errors`.
+    """
+    options = pipeline_options(request.workers, request.beam_flags)
+    plan = plan_inputs(request.inputs, request.known, request.config.read.split_bytes)
+    run_id = _run_id(request, plan)
+    dataset = Dataset(_local_folder(request.output))
+    with dataset.attempt() as attempt:
+        latest = dataset.latest()
+        if latest and latest.run_id == run_id:
+            return Result(latest, repeated=True)
+        if watch:
+            watch(attempt)
+        with new_pipeline(request.runner, options) as pipeline:
+            folders = Folders(str(attempt.scratch), str(attempt.files))
+            build(pipeline, plan.items, _refused(plan), request.config, folders)
+        files = _staged_files(attempt)
+        summary = _summary(attempt, files)
+        _check_rejects(attempt, files, summary, request.config)
+        manifest = dataset.commit(
+            attempt,
+            files,
+            run_id=run_id,
+            version=version("copydesk"),
+            config=request.config.fingerprint(),
+            inputs=plan.fingerprint,
+            summary=summary,
+        )
+        return Result(manifest, repeated=False)
+
+
+def _run_id(request: Request, plan: Plan) -> str:
+    parts = [version("copydesk"), CONTRACT_VERSION, request.config.model_dump_json()]
+    parts += [
+        repr(each) for each in (plan.fingerprint, plan.refused, sorted((k, dict(v)) for k, v in request.known.items()))
+    ]
+    return f"{stable_hash('run', *parts):016x}"
+
+
+def _local_folder(output: Path) -> Path:
+    if "://" in str(output) or ":/" in str(output):
+        raise UsageError(f"{output}: snapshots can only be committed to a local or mounted folder")
+    return output.absolute()
+
+
+def _refused(plan: Plan) -> pa.Table:
+    rows = [
+        {"source_uri": uri, "stage": "read", "reason": str(reason), "detail": detail}
+        for uri, reason, detail in plan.refused
+    ]
+    return pa.Table.from_pylist(rows, schema=REJECTED)
+
+
+def _staged_files(attempt: Attempt) -> list[dict[str, Any]]:
+    path = attempt.files / FILE_LIST
+    if not path.exists():
+        raise CopydeskError("the pipeline ended without a list of files: see the runner's log; nothing was committed")
+    files: list[dict[str, Any]] = orjson.loads(path.read_bytes())
+    path.unlink()
+    return files
+
+
+def _summary(attempt: Attempt, files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The counts that a run prints; they go into the manifest."""
+    kept, rejected = _rows(files, "articles"), _rows(files, "rejects")
+    labels = [_column(attempt, file, "label") for file in files if file["table"] == "removed"]
+    reasons = [_column(attempt, file, "reason") for file in files if file["table"] == "rejects"]
+    return {
+        "articles_read": kept + rejected,
+        "articles_kept": kept,
+        "rejected": rejected,
+        "delivered_twice": sum(_count(column, RejectReason.DUPLICATE_INPUT) for column in reasons),
+        "furniture_lines": sum(_count(column, "furniture") for column in labels),
+        "other_lines": _rows(files, "removed") - sum(_count(column, "furniture") for column in labels),
+        "copies": _rows(files, "copies"),
+        "stories": _rows(files, "stories"),
+        "pairs": _rows(files, "pairs"),
+    }
+
+
+def _check_rejects(
+    attempt: Attempt, files: Sequence[Mapping[str, Any]], summary: Mapping[str, int], config: Config
+) -> None:
+    """Abandon a run that refused too much.
+
+    Raises:
+      TooManyRejects: naming the most frequent reason and an example.
+    """
+    records = summary["articles_read"] - summary["delivered_twice"]
+    refused = summary["rejected"] - summary["delivered_twice"]
+    limits = config.rejects
+    too_many = records >= limits.from_records and refused > limits.max_share * records
+    if summary["articles_kept"] and not too_many:
+        return
+    tables = [pq.read_table(attempt.files / file["path"]) for file in files if file["table"] == "rejects"]
+    rejects = pa.concat_tables(tables)
+    if not rejects.num_rows:
+        raise TooManyRejects("no articles in the input; nothing was committed")
+    counts = sorted(
+        pc.value_counts(rejects["reason"]).to_pylist(), key=lambda each: (-each["counts"], str(each["values"]))
+    )
+    example = next(row for row in rejects.to_pylist() if row["reason"] == counts[0]["values"])
+    where = example["source_uri"] + (
+        "" if example["source_position"] is None else f" record {example['source_position']}"
+    )
+    raise TooManyRejects(
+        f"{refused} of {records} records were rejected, most as {example['reason']} ({counts[0]['counts']}), "
+        f"for example {where}: {example['detail']}; nothing was committed (limits: [rejects] in the configuration)"
+    )
+
+
+def _rows(files: Sequence[Mapping[str, Any]], table: str) -> int:
+    return sum(file["rows"] for file in files if file["table"] == table)
+
+
+def _column(attempt: Attempt, file: Mapping[str, Any], name: str) -> pa.ChunkedArray:
+    return pq.read_table(attempt.files / file["path"], columns=[name])[name]
+
+
+def _count(column: pa.ChunkedArray, value: str) -> int:
+    return int(pc.sum(pc.equal(column, value)).as_py() or 0)

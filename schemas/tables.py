@@ -1,0 +1,319 @@
+"""What lands: the tables of a dataset, every column with its id and meaning. This is the contract.
+
+Field ids never change and are never used again; a minor version adds columns or tables, anything else is a
+new major version. Times are UTC microseconds; ids are sixteen hexadecimal digits (see `ids`).
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+CONTRACT_VERSION = "1.0"
+
+_TIME = pa.timestamp("us", "UTC")
+_LIST_ITEM_IDS = 1000  # the id of a list's element is the list's id and this
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its field id, type and meaning."""
+
+    field_id: int
+    name: str
+    type: pa.DataType
+    description: str
+    nullable: bool = True
+
+    def field(self) -> pa.Field:
+        """The Arrow field, with the id and description where Parquet readers find them."""
+        kind = _with_item_ids(self.type, self.field_id)
+        return pa.field(self.name, kind, self.nullable, metadata=_metadata(self.field_id, self.description))
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the dataset, partitioned by `date`, sorted within a file by `sort`."""
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    sort: tuple[str, ...]
+    dictionary: tuple[str, ...] = ()  # low-cardinality columns
+
+    @functools.cached_property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema that files are written with."""
+        about = {"copydesk.table": self.name, "copydesk.contract": CONTRACT_VERSION, "description": self.description}
+        return pa.schema([column.field() for column in self.columns], metadata=about)
+
+
+def _metadata(field_id: int, description: str = "") -> dict[str, str]:
+    return {"PARQUET:field_id": str(field_id)} | ({"description": description} if description else {})
+
+
+def _with_item_ids(kind: pa.DataType, field_id: int) -> pa.DataType:
+    """Give the elements of lists, and the fields of structs in them, ids of their own."""
+    if not pa.types.is_list(kind):
+        return kind
+    base = _LIST_ITEM_IDS + field_id * 20
+    item = kind.value_type
+    if pa.types.is_struct(item):
+        item = pa.struct([f.with_metadata(_metadata(base + 1 + n)) for n, f in enumerate(item)])
+    return pa.list_(pa.field("element", item, nullable=False, metadata=_metadata(base)))
+
+
+MEMBER = pa.struct(
+    [
+        pa.field("article_id", pa.string(), nullable=False),
+        pa.field("outlet", pa.string()),
+        pa.field("relation", pa.string()),
+        pa.field("similarity", pa.float32()),
+    ]
+)
+
+ARTICLES = Table(
+    "articles",
+    "One row for each article that was kept, without its furniture.",
+    (
+        Column(
+            1,
+            "article_id",
+            pa.string(),
+            "Id of the article, derived from its address or source id and its content.",
+            False,
+        ),
+        Column(
+            2,
+            "copy_id",
+            pa.string(),
+            "The copy that the article belongs to; articles of one copy carry the same text.",
+            False,
+        ),
+        Column(
+            3, "story_id", pa.string(), "The story that the article belongs to; null when stories are switched off."
+        ),
+        Column(
+            4,
+            "story_score",
+            pa.float32(),
+            "Mean similarity of the article's copy to the rest of its story; 1 when alone.",
+        ),
+        Column(
+            5,
+            "copy_relation",
+            pa.string(),
+            "To the copy's representative: same, abridged, version or embedded; null for it and for lone articles.",
+        ),
+        Column(
+            6,
+            "copy_similarity",
+            pa.float32(),
+            "Score of the pair with the copy's representative, 0 to 1; null where it was not compared.",
+        ),
+        Column(
+            7, "outlet", pa.string(), "The publisher: a registrable domain or a given name; null when nothing says so."
+        ),
+        Column(8, "url", pa.string(), "Canonical address."),
+        Column(9, "headline", pa.string(), "Headline."),
+        Column(10, "description", pa.string(), "Standfirst or summary given by the outlet."),
+        Column(11, "authors", pa.list_(pa.string()), "Names of the authors."),
+        Column(12, "date_published", _TIME, "When it was published; null when that is unknown, see date_source."),
+        Column(13, "date_source", pa.string(), "Where date_published came from, or why there is none."),
+        Column(14, "date_modified", _TIME, "When the outlet last changed it."),
+        Column(15, "language", pa.string(), "Language as given or declared, BCP 47."),
+        Column(16, "section", pa.string(), "The outlet's section."),
+        Column(17, "keywords", pa.list_(pa.string()), "The outlet's keywords."),
+        Column(18, "text", pa.string(), "Body, a paragraph a line, without furniture.", False),
+        Column(19, "captions", pa.list_(pa.string()), "Picture captions, in page order."),
+        Column(20, "credits", pa.list_(pa.string()), "Lines that credit an agency or contributor."),
+        Column(21, "words", pa.int32(), "Words in text.", False),
+        Column(
+            22,
+            "removed_lines",
+            pa.int32(),
+            "Lines of the page that are not in text; they are in the table removed.",
+            False,
+        ),
+        Column(
+            23,
+            "quality_flags",
+            pa.list_(pa.string()),
+            "What a reader should know, for example that a rule had to be undone.",
+        ),
+        Column(24, "source_uri", pa.string(), "The file or stream it was read from.", False),
+        Column(25, "source_position", pa.int64(), "Number of the record in its source, from 0.", False),
+        Column(26, "source_id", pa.string(), "The id it had at its source, else the file's name without ending."),
+        Column(27, "fetched_at", _TIME, "When it was fetched, if the source says so."),
+    ),
+    sort=("date_published", "outlet", "article_id"),
+    dictionary=("outlet", "language", "section", "copy_relation", "date_source", "source_uri"),
+)
+
+COPIES = Table(
+    "copies",
+    "One row for each text that several articles carry.",
+    (
+        Column(1, "copy_id", pa.string(), "Id of the copy.", False),
+        Column(2, "story_id", pa.string(), "The story that it belongs to; null when stories are switched off."),
+        Column(
+            3,
+            "representative_id",
+            pa.string(),
+            "The article that stands for the copy: the earliest with a known date, then the longest.",
+            False,
+        ),
+        Column(4, "headline", pa.string(), "Headline of the representative."),
+        Column(5, "n_articles", pa.int32(), "How many articles carry it, at least 2.", False),
+        Column(6, "n_outlets", pa.int32(), "How many known outlets carry it.", False),
+        Column(7, "outlets", pa.list_(pa.string()), "The known outlets, in alphabetical order."),
+        Column(8, "first_outlet", pa.string(), "Outlet of the earliest dated article."),
+        Column(9, "first_published", _TIME, "Earliest known date_published."),
+        Column(10, "last_published", _TIME, "Latest known date_published."),
+        Column(11, "weakest_link", pa.float32(), "Lowest average link at which the copy was joined.", False),
+        Column(
+            12,
+            "members",
+            pa.list_(MEMBER),
+            "The articles, with their relation and similarity to the representative.",
+            False,
+        ),
+    ),
+    sort=("first_published", "copy_id"),
+    dictionary=("first_outlet",),
+)
+
+STORIES = Table(
+    "stories",
+    "One row for each event, across outlets and wordings.",
+    (
+        Column(1, "story_id", pa.string(), "Id of the story.", False),
+        Column(2, "headline", pa.string(), "Headline of the representative."),
+        Column(3, "lead", pa.string(), "First paragraph of the representative."),
+        Column(
+            4,
+            "representative_id",
+            pa.string(),
+            "The article that stands for the story: the representative of its most central copy.",
+            False,
+        ),
+        Column(5, "n_articles", pa.int32(), "Articles in the story.", False),
+        Column(6, "n_copies", pa.int32(), "Distinct texts in the story.", False),
+        Column(7, "n_outlets", pa.int32(), "Known outlets in the story.", False),
+        Column(8, "outlets", pa.list_(pa.string()), "The known outlets, in alphabetical order."),
+        Column(9, "first_outlet", pa.string(), "Outlet of the earliest dated article."),
+        Column(10, "first_published", _TIME, "Earliest known date_published."),
+        Column(11, "last_published", _TIME, "Latest known date_published."),
+        Column(12, "cohesion", pa.float32(), "Mean story_score of its copies.", False),
+    ),
+    sort=("first_published", "story_id"),
+    dictionary=("first_outlet",),
+)
+
+PAIRS = Table(
+    "pairs",
+    "One row for each two articles that were compared and share text: copies, and quotes that make no copy.",
+    (
+        Column(1, "left_id", pa.string(), "One article; left_id is smaller than right_id.", False),
+        Column(2, "right_id", pa.string(), "The other article.", False),
+        Column(
+            3,
+            "relation",
+            pa.string(),
+            "same, abridged, version, embedded (copies) or quotes (a shared run of 25 words or more).",
+            False,
+        ),
+        Column(4, "score", pa.float32(), "What clustering uses, 0 to 1.", False),
+        Column(
+            5,
+            "left_coverage",
+            pa.float32(),
+            "Weighted share of the left narrative that the right one has, 0 to 1.",
+            False,
+        ),
+        Column(
+            6,
+            "right_coverage",
+            pa.float32(),
+            "Weighted share of the right narrative that the left one has, 0 to 1.",
+            False,
+        ),
+        Column(
+            7,
+            "jaccard",
+            pa.float32(),
+            "Jaccard similarity of the word 5-grams, estimated from the MinHash signatures.",
+            False,
+        ),
+        Column(8, "shared_words", pa.int32(), "Words of the left article in shared passages.", False),
+        Column(9, "longest_run", pa.int32(), "Words of the longest shared passage.", False),
+        Column(
+            10,
+            "passages",
+            pa.list_(pa.string()),
+            "The shared passages as the left article has them, longest first.",
+            False,
+        ),
+    ),
+    sort=("left_id", "right_id"),
+    dictionary=("relation",),
+)
+
+REMOVED = Table(
+    "removed",
+    "One row for each line that is not in an article's text; text and removed rebuild the page's lines.",
+    (
+        Column(1, "article_id", pa.string(), "The article.", False),
+        Column(2, "outlet", pa.string(), "Its outlet."),
+        Column(3, "line", pa.int32(), "Number of the line among the page's lines, from 0.", False),
+        Column(4, "text", pa.string(), "The line.", False),
+        Column(
+            5, "label", pa.string(), "headline, description, byline, dateline, caption, credit or furniture.", False
+        ),
+        Column(6, "rule", pa.string(), "Why it was taken out.", False),
+    ),
+    sort=("article_id", "line"),
+    dictionary=("outlet", "label", "rule"),
+)
+
+REJECTS = Table(
+    "rejects",
+    "One row for each input that could not be used.",
+    (
+        Column(1, "source_uri", pa.string(), "The file or stream.", False),
+        Column(2, "source_position", pa.int64(), "Number of the record in it, from 0; null for the whole file."),
+        Column(3, "source_id", pa.string(), "The id that the record gave itself, if it could be read."),
+        Column(4, "stage", pa.string(), "The stage that refused it.", False),
+        Column(5, "reason", pa.string(), "Why, in one word of a closed list.", False),
+        Column(6, "detail", pa.string(), "What was wrong, where, and what to do.", False),
+        Column(7, "sample", pa.string(), "The first 200 characters of what was refused."),
+    ),
+    sort=("source_uri", "source_position"),
+    dictionary=("source_uri", "stage", "reason"),
+)
+
+TABLES = {table.name: table for table in (ARTICLES, COPIES, STORIES, PAIRS, REMOVED, REJECTS)}
+
+
+def describe() -> dict[str, Any]:
+    """The contract as plain data, for `copydesk schema --json`."""
+    tables = [
+        {
+            "name": table.name,
+            "description": table.description,
+            "sort": list(table.sort),
+            "columns": [
+                {
+                    "id": c.field_id,
+                    "name": c.name,
+                    "type": str(c.type),
+                    "nullable": c.nullable,
+                    "description": c.description,
+                }
+                for c in table.columns
+            ],
+        }
+        for table in TABLES.values()
+    ]
+    return {"contract": CONTRACT_VERSION, "partition": "date", "tables": tables}

@@ -1,0 +1,221 @@
+"""What to read: INPUT arguments → work items of about a block each.
+
+A work item is a run of small files, or a piece of a large one: a byte range of a JSONL file, some row
+groups of a Parquet file. Nothing of the content is read here, except that the lines of a JSONL file that is
+cut are counted, so that a record keeps the number it has in its file.
+"""
+
+import glob
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import pyarrow.parquet as pq
+from apache_beam.io.filesystem import BeamIOError, FileMetadata
+from apache_beam.io.filesystems import FileSystems
+
+from schemas.blocks import BLOCK_BYTES, BLOCK_ROWS
+from schemas.errors import RejectReason, UsageError
+from transforms.read.decode import CHUNK_BYTES, COMPRESSIONS, compression_of
+
+FORMATS = {
+    ".txt": "text",
+    ".html": "page",
+    ".htm": "page",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+
+Known = Mapping[str, str | None]
+"""What a metadata file says of one input file: `outlet`, `url`, `date_published`."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How inputs are read."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    max_article_bytes: int = 10 << 20  # one text, page or record, decompressed
+    max_skipped_bytes: int = 1 << 30  # of one oversized record, before the rest of its file is given up
+    split_bytes: int = BLOCK_BYTES  # a larger JSONL file is cut into pieces of this size
+    fields: Mapping[str, str] = field(default_factory=dict)  # our field name → the name in JSONL and Parquet records
+
+
+class InputFile(NamedTuple):
+    """One file to read."""
+
+    uri: str
+    size: int
+    known: tuple[tuple[str, str | None], ...] = ()
+
+
+class WorkItem(NamedTuple):
+    """What one worker reads at a time; `start`, `stop` and `first` say which piece of a single file."""
+
+    format: str
+    files: tuple[InputFile, ...]
+    start: int = 0  # byte (jsonl) or row group (parquet)
+    stop: int = -1  # likewise; -1: to the end
+    first: int = 0  # number of the piece's first record
+
+
+class Refused(NamedTuple):
+    """An input that cannot even be planned."""
+
+    uri: str
+    reason: RejectReason
+    detail: str
+
+
+class Plan(NamedTuple):
+    """All there is to read."""
+
+    items: tuple[WorkItem, ...]
+    refused: tuple[Refused, ...]
+    fingerprint: tuple[tuple[str, int, float], ...]  # uri, bytes, last change: what makes a run the same run
+
+
+def plan_inputs(inputs: Iterable[str], known: Mapping[str, Known], split_bytes: int = BLOCK_BYTES) -> Plan:
+    """Find the files behind the arguments and cut them into work items.
+
+    Args:
+      inputs: files, folders (all below them), globs, or URIs of any file system that Beam reads.
+      known: what a metadata file says, by URI or by file name.
+      split_bytes: where larger JSONL files are cut.
+
+    Raises:
+      UsageError: an input does not exist, or its file system is not installed.
+    """
+    found: dict[str, FileMetadata] = {}
+    refused = []
+    for argument in inputs:
+        matched = list(_match(argument))
+        if not matched:
+            refused.append(Refused(argument, RejectReason.EMPTY, "a folder or glob without files"))
+        refused += [each for each in matched if isinstance(each, Refused)]
+        found |= {each.path: each for each in matched if isinstance(each, FileMetadata)}
+    files = []
+    for uri, metadata in sorted(found.items()):
+        if format_of(uri) is None:
+            names = " ".join(sorted(FORMATS))
+            refused.append(
+                Refused(uri, RejectReason.UNKNOWN_FORMAT, f"name ends in none of {names}, with or without .gz .zst")
+            )
+        else:
+            about = known.get(uri) or known.get(os.path.basename(uri)) or {}  # noqa: PTH119 -- may be a URI
+            files.append(InputFile(uri, metadata.size_in_bytes, tuple(sorted(about.items()))))
+    fingerprint = tuple((uri, found[uri].size_in_bytes, found[uri].last_updated_in_seconds) for uri in sorted(found))
+    return Plan(tuple(_items(files, split_bytes)), tuple(refused), fingerprint)
+
+
+def format_of(uri: str) -> str | None:
+    """The format that a name's ending stands for, if any."""
+    name = uri.lower()
+    compression = compression_of(name)
+    ending = os.path.splitext(name[: len(name) - len(compression)])[1]  # noqa: PTH122 -- may be a URI
+    if compression and ending == ".parquet":
+        return None
+    return FORMATS.get(ending)
+
+
+def _match(argument: str) -> Iterator[FileMetadata | Refused]:
+    if "://" not in argument:
+        yield from _match_local(argument)
+        return
+    try:
+        patterns = [argument] if any(c in argument for c in "*?[") else [argument, argument.rstrip("/") + "/**"]
+        results = FileSystems.match(patterns)
+    except (BeamIOError, ValueError, ImportError) as error:
+        raise UsageError(f"{argument}: cannot be listed: {error}") from error
+    matched = [metadata for result in results for metadata in result.metadata_list]
+    if not matched:
+        raise UsageError(f"{argument}: no such file, folder or pattern")
+    yield from matched
+
+
+def _match_local(argument: str) -> Iterator[FileMetadata | Refused]:
+    path = Path(argument)
+    if path.is_dir():
+        paths = [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
+        paths = [p for p in paths if not any(part.startswith(".") for part in p.relative_to(path).parts)]
+    elif path.is_symlink() or path.exists():
+        paths = [path]
+    else:
+        paths = [Path(name) for name in glob.glob(argument, recursive=True) if Path(name).is_file()]  # noqa: PTH207 -- any pattern
+        if not paths and not glob.has_magic(argument):
+            raise UsageError(f"{argument}: no such file or folder")
+    for each in paths:
+        try:
+            about = each.stat()
+        except OSError as error:
+            yield Refused(str(each), RejectReason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
+            continue
+        if stat.S_ISREG(about.st_mode):
+            yield FileMetadata(str(each), about.st_size, about.st_mtime)
+        else:
+            yield Refused(str(each), RejectReason.UNREADABLE, "not a regular file")
+
+
+def _items(files: Iterable[InputFile], split_bytes: int) -> Iterator[WorkItem]:
+    small: dict[str, list[InputFile]] = {"text": [], "page": []}
+    for file in files:
+        kind = format_of(file.uri)
+        if kind == "jsonl":
+            yield from _jsonl_items(file, split_bytes)
+        elif kind == "parquet":
+            yield from _parquet_items(file)
+        elif kind:
+            run = small[kind]
+            run.append(file)
+            if len(run) == BLOCK_ROWS or sum(f.size for f in run) > BLOCK_BYTES:
+                yield WorkItem(kind, tuple(run))
+                run.clear()
+    for kind, run in small.items():
+        if run:
+            yield WorkItem(kind, tuple(run))
+
+
+def _jsonl_items(file: InputFile, split_bytes: int) -> Iterator[WorkItem]:
+    """Cut a large local file; a remote or compressed one is read by one worker."""
+    if file.size <= split_bytes or "://" in file.uri or file.uri.lower().endswith(COMPRESSIONS):
+        yield WorkItem("jsonl", (file,))
+        return
+    first = 0
+    for start in range(0, file.size, split_bytes):
+        stop = min(start + split_bytes, file.size)
+        yield WorkItem("jsonl", (file,), start, stop, first)
+        first += _newlines(file.uri, start, stop)
+
+
+def _newlines(path: str, start: int, stop: int) -> int:
+    """Line ends in a byte range; the record that a piece begins in belongs to the piece before."""
+    count = 0
+    try:
+        with Path(path).open("rb") as source:
+            source.seek(start)
+            while (left := stop - source.tell()) > 0 and (data := source.read(min(left, CHUNK_BYTES))):
+                count += data.count(b"\n")
+    except OSError:
+        return count  # unreadable: the worker that gets the piece rejects the file
+    return count
+
+
+def _parquet_items(file: InputFile) -> Iterator[WorkItem]:
+    """One item for each row group, so that a large file is read by many; a damaged one is left to the reader."""
+    try:
+        with FileSystems.open(file.uri, "application/octet-stream", "uncompressed") as source:
+            about = pq.ParquetFile(source).metadata
+    except (OSError, ValueError):
+        yield WorkItem("parquet", (file,))
+        return
+    first = 0
+    for group in range(about.num_row_groups):
+        yield WorkItem("parquet", (file,), group, group + 1, first)
+        first += about.row_group(group).num_rows
+    if not about.num_row_groups:
+        yield WorkItem("parquet", (file,))

@@ -1,0 +1,155 @@
+"""One record of JSONL or Parquet → one raw row; other people's field names → ours.
+
+A field of the wrong type is a reject that names it, never a silent null.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from schemas.blocks import RAW
+from schemas.errors import Rejected, RejectReason
+from transforms.read.decode import checked
+
+Row = dict[str, Any]
+
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "source_id": ("id", "source_id"),
+    "url": ("url",),
+    "outlet": ("outlet",),
+    "headline": ("headline", "title"),
+    "description": ("description",),
+    "text": ("text",),
+    "html": ("html",),
+    "date_published": ("date_published", "published_at", "date"),
+    "date_modified": ("date_modified",),
+    "authors": ("authors", "author"),
+    "language": ("language", "lang"),
+    "section": ("section",),
+    "keywords": ("keywords",),
+    "fetched_at": ("fetched_at",),
+}
+"""Our field → the names it is looked for under, first come first served."""
+
+_SAMPLE = 200
+
+
+def raw_row(record: Mapping[str, Any], source_uri: str, position: int, fields: Mapping[str, str]) -> Row:
+    """Turn a record into a row of RAW.
+
+    Args:
+      record: as read.
+      source_uri: the file.
+      position: the record's number in it, from 0.
+      fields: our field → the record's own name for it, from the configuration; they come before ALIASES.
+
+    Raises:
+      Rejected: MISSING_TEXT, BAD_FIELD, BAD_ENCODING.
+    """
+    row: Row = dict.fromkeys(RAW.names)
+    row |= {"source_uri": source_uri, "position": position, "headline_inline": False}
+    for name, convert in _CONVERT.items():
+        key = fields.get(name) or next((alias for alias in ALIASES[name] if record.get(alias) is not None), None)
+        value = record.get(key) if key else None
+        if value is not None:
+            row[name] = convert(name if key == name else f"{key} ({name})", value)
+    body = row["text"] or row["html"]
+    if not body or not body.strip():
+        raise Rejected(
+            RejectReason.MISSING_TEXT, "neither text nor html: name the fields in [read.fields] of the configuration"
+        )
+    checked(body)
+    if row["text"] and row["html"]:
+        row["html"] = None  # text that somebody extracted already comes first
+    return row
+
+
+def raw_table(rows: Iterable[Row]) -> pa.Table:
+    """Rows → a block of RAW."""
+    return pa.Table.from_pylist(list(rows), schema=RAW)
+
+
+def reject_row(
+    source_uri: str, position: int | None, error: Rejected, sample: str | None = None, source_id: str | None = None
+) -> Row:
+    """What REJECTED says of an input that could not be read."""
+    return {
+        "source_uri": source_uri,
+        "position": position,
+        "source_id": source_id,
+        "stage": "read",
+        "reason": str(error.reason),
+        "detail": error.detail,
+        "sample": sample[:_SAMPLE] if sample else None,
+    }
+
+
+def _text(field: str, value: object) -> str | None:
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        value = "\n".join(value)
+    if not isinstance(value, str):
+        raise _wrong(field, "text", value)
+    return value
+
+
+def _line(field: str, value: object) -> str | None:
+    if not isinstance(value, str):
+        raise _wrong(field, "text", value)
+    return " ".join(value.split()) or None
+
+
+def _identifier(field: str, value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _wrong(field, "text or a whole number", value)
+    return str(value) or None
+
+
+def _moment(field: str, value: object) -> str | None:
+    if isinstance(value, dt.datetime | dt.date):
+        return value.isoformat()
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise _wrong(field, "a date", value)
+    return str(value).strip() or None
+
+
+def _instant(field: str, value: object) -> dt.datetime | None:
+    if isinstance(value, str):
+        try:
+            value = dt.datetime.fromisoformat(value)
+        except ValueError:
+            raise _wrong(field, "an ISO 8601 time", value) from None
+    if not isinstance(value, dt.datetime):
+        raise _wrong(field, "an ISO 8601 time", value)
+    return value if value.tzinfo else value.replace(tzinfo=dt.UTC)
+
+
+def _names(field: str, value: object) -> list[str] | None:
+    items = value if isinstance(value, list) else [value]
+    names = [item.get("name") if isinstance(item, dict) else item for item in items]
+    if not all(isinstance(name, str) for name in names):
+        raise _wrong(field, "text or a list of names", value)
+    return [" ".join(str(name).split()) for name in names if str(name).strip()] or None
+
+
+def _wrong(field: str, wanted: str, value: object) -> Rejected:
+    return Rejected(RejectReason.BAD_FIELD, f"{field}: expected {wanted}, got {type(value).__name__}")
+
+
+_CONVERT: Mapping[str, Callable[[str, object], Any]] = {
+    "source_id": _identifier,
+    "url": _line,
+    "outlet": _line,
+    "headline": _line,
+    "description": _line,
+    "text": _text,
+    "html": _text,
+    "date_published": _moment,
+    "date_modified": _moment,
+    "authors": _names,
+    "language": _line,
+    "section": _line,
+    "keywords": _names,
+    "fetched_at": _instant,
+}
