@@ -21,6 +21,8 @@ from schemas.blocks import BLOCK_BYTES, BLOCK_ROWS
 from schemas.errors import RejectReason, UsageError
 from transforms.read.decode import CHUNK_BYTES, COMPRESSIONS, compression_of
 
+_LOCAL = "file://"
+
 FORMATS = {
     ".txt": "text",
     ".html": "page",
@@ -124,8 +126,8 @@ def format_of(uri: str) -> str | None:
 
 
 def _match(argument: str) -> Iterator[FileMetadata | Refused]:
-    if "://" not in argument:
-        yield from _match_local(argument)
+    if "://" not in argument or argument.startswith(_LOCAL):
+        yield from _match_local(argument.removeprefix(_LOCAL))
         return
     try:
         patterns = [argument] if any(c in argument for c in "*?[") else [argument, argument.rstrip("/") + "/**"]

@@ -228,7 +228,7 @@ def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """Rows with integer ids → a table in order of time, with `published`."""
     key = schema.names[0]
     for row in rows:
-        for name in (key, "story_id", "representative_id"):
+        for name in {key, "story_id", "representative_id"}:
             if row.get(name) is not None:
                 row[name] = format_id(row[name])
     table = pa.Table.from_pylist(rows, schema=schema)
