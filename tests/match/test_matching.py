@@ -1,0 +1,155 @@
+"""Articles in, pairs out: what matching must find, tell apart and leave alone."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import apache_beam as beam
+import pyarrow as pa
+import pytest
+
+from schemas.blocks import PAIRS, BlockRef, concat, load, store_new
+from schemas.errors import ContractMismatch
+from schemas.ids import stable_hash
+from schemas.labels import RELATION_CODES, Relation
+from transforms.match.bare import catalog_of, match_blocks
+from transforms.match.candidates import FindCandidates, clone_pairs, pairs_of_bucket
+from transforms.match.options import MatchOptions, SignatureRule
+from transforms.match.signing import SignArticles
+from transforms.match.verify import VerifyPairs, verify_pairs
+
+OPTIONS = MatchOptions()
+Blocks = Callable[..., list[BlockRef]]
+Prose = Callable[..., str]
+
+
+def _names(pairs: pa.Table, *ids: str) -> dict[frozenset[str], dict[str, object]]:
+    known = {stable_hash("test", name): name for name in ids}
+    return {frozenset((known[row["left"]], known[row["right"]])): row for row in pairs.to_pylist()}
+
+
+def _relation(row: dict[str, object]) -> Relation:
+    return next(relation for relation, code in RELATION_CODES.items() if code == row["relation"])
+
+
+def test_relations_tell_reprints_cuts_and_wire_copy_inside_a_longer_piece(
+    blocks_of: Blocks, prose: Prose, tmp_path: Path
+) -> None:
+    wire = prose(1, 6)
+    cut = "\n".join(wire.split("\n")[:3])
+    inside = prose(2, 4) + "\n" + wire + "\n" + prose(3, 4)
+    edited = wire.replace("\n", "\nMeanwhile ")
+    articles = {"wire": wire, "edited": edited, "cut": cut, "inside": inside, "other": prose(4, 6)}
+    pairs = match_blocks(
+        blocks_of([{"id": name, "text": text} for name, text in articles.items()]), OPTIONS, str(tmp_path)
+    )
+    found = _names(pairs, *articles)
+    assert _relation(found[frozenset(("wire", "edited"))]) is Relation.SAME
+    assert _relation(found[frozenset(("wire", "cut"))]) is Relation.ABRIDGED
+    assert _relation(found[frozenset(("wire", "inside"))]) is Relation.EMBEDDED
+    assert not any("other" in pair for pair in found)
+
+
+def test_a_shared_passage_of_25_words_is_found_and_shown_as_the_left_article_has_it(
+    blocks_of: Blocks, prose: Prose, tmp_path: Path
+) -> None:
+    quote = "The Mayor, who is 62, said: " + " ".join(prose(9, 1, 24).split())
+    texts = {
+        "a": prose(10, 3) + "\n" + quote.upper() + "\n" + prose(11, 3),
+        "b": prose(12) + "\n“" + quote + "”\n" + prose(13),
+    }
+    refs = blocks_of([{"id": name, "text": text} for name, text in texts.items()])
+    (row,) = match_blocks(refs, OPTIONS, str(tmp_path)).to_pylist()
+    left = "a" if row["left"] == stable_hash("test", "a") else "b"
+    assert row["score"] < 0.2
+    assert row["longest_run"] >= 29
+    assert row["passages"][0] in texts[left]
+    assert "62" in row["passages"][0]
+
+
+def test_the_same_address_makes_versions_whatever_the_words(blocks_of: Blocks, prose: Prose, tmp_path: Path) -> None:
+    refs = blocks_of(
+        [{"id": "old", "identity": 77, "text": prose(20)}, {"id": "new", "identity": 77, "text": prose(21)}]
+    )
+    (row,) = match_blocks(refs, OPTIONS, str(tmp_path)).to_pylist()
+    assert _relation(row) is Relation.VERSION
+    assert row["score"] == 1.0
+
+
+def test_what_an_outlet_repeats_is_no_evidence(blocks_of: Blocks, prose: Prose, tmp_path: Path) -> None:
+    appeal = prose(30, 2)
+    articles = [{"id": f"a{k}", "outlet": "x.example", "text": prose(31 + k) + "\n" + appeal} for k in range(4)]
+    assert match_blocks(blocks_of(articles), OPTIONS, str(tmp_path)).num_rows == 0
+
+
+def test_articles_too_short_to_judge_are_no_copies(blocks_of: Blocks, tmp_path: Path) -> None:
+    refs = blocks_of([{"id": "a", "text": "Watch this video now"}, {"id": "b", "text": "Watch this video now"}])
+    assert match_blocks(refs, OPTIONS, str(tmp_path)).num_rows == 0
+
+
+def test_scripts_without_spaces_match(blocks_of: Blocks, tmp_path: Path) -> None:
+    draw = random.Random(5)
+    text = "".join(chr(draw.randrange(0x4E00, 0x9000)) for _ in range(300))
+    refs = blocks_of([{"id": "a", "text": text}, {"id": "b", "text": text[:250] + "。"}])
+    (row,) = match_blocks(refs, OPTIONS, str(tmp_path)).to_pylist()
+    assert row["score"] > 0.7
+
+
+def test_clones_are_paired_with_the_first_alone(blocks_of: Blocks, prose: Prose, tmp_path: Path) -> None:
+    refs = blocks_of([{"id": f"a{k}", "text": prose(40)} for k in range(300)], rows=64)
+    pairs = match_blocks(refs, OPTIONS, str(tmp_path))
+    assert pairs.num_rows == 299
+    assert set(pairs["left"].to_pylist()) == {min(stable_hash("test", f"a{k}") for k in range(300))}
+    assert sum(clone_pairs(ref).num_rows for ref in refs) == 299
+
+
+def test_a_hot_key_is_thinned_and_counted(blocks_of: Blocks, prose: Prose, tmp_path: Path) -> None:
+    refs = blocks_of([{"id": f"a{k}", "identity": 5, "text": prose(50 + k, 1)} for k in range(40)])
+    match_blocks(refs, OPTIONS, str(tmp_path))
+    found = [pairs_of_bucket(bucket, refs, 10) for bucket in range(OPTIONS.key_buckets)]
+    assert sum(thinned for _, thinned in found) == 1
+    assert sum(pairs.num_rows for pairs, _ in found) < 40 * 8
+
+
+def test_the_pairs_do_not_depend_on_order_or_blocks(blocks_of: Blocks, prose: Prose, tmp_path: Path) -> None:
+    shared = [prose(60 + k) for k in range(3)]
+    articles = [{"id": f"a{k}", "outlet": f"o{k % 2}", "text": shared[k % 3] + "\n" + prose(70 + k)} for k in range(9)]
+    expected = match_blocks(blocks_of(articles), OPTIONS, str(tmp_path)).sort_by(
+        [("left", "ascending"), ("right", "ascending")]
+    )
+    for rows in (2, 5):
+        random.Random(rows).shuffle(articles)
+        pairs = match_blocks(blocks_of(articles, rows), OPTIONS, str(tmp_path))
+        assert pairs.sort_by([("left", "ascending"), ("right", "ascending")]).equals(expected)
+    assert expected.num_rows == 9
+
+
+def test_signatures_of_another_rule_are_refused(blocks_of: Blocks, prose: Prose, tmp_path: Path) -> None:
+    refs = blocks_of([{"id": "a", "text": prose(80)}, {"id": "b", "text": prose(80) + " more words"}])
+    pairs = match_blocks(refs, OPTIONS, str(tmp_path))
+    with pytest.raises(ContractMismatch, match="sign it again"):
+        verify_pairs(
+            pairs.select(["left", "right"]), catalog_of(refs), MatchOptions(signature=SignatureRule(version=99))
+        )
+
+
+def test_the_graph_finds_what_the_bare_functions_find(blocks_of: Blocks, prose: Prose, tmp_path: Path) -> None:
+    shared = [prose(90 + k) for k in range(3)]
+    articles = [{"id": f"a{k}", "text": shared[k % 3] + "\n" + prose(95 + k)} for k in range(8)]
+    expected = match_blocks(blocks_of(articles), OPTIONS, str(tmp_path)).sort_by(
+        [("left", "ascending"), ("right", "ascending")]
+    )
+    refs = blocks_of(articles, rows=3)
+    catalog = store_new(catalog_of(refs), str(tmp_path), "catalog")
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        stored = pipeline | "Catalog" >> beam.Create([catalog])
+        signed = pipeline | "Blocks" >> beam.Create(refs) | SignArticles(OPTIONS, str(tmp_path), buckets=4)
+        candidates = signed["signed"] | FindCandidates(OPTIONS)
+        verified = {"candidates": candidates, "catalog": stored} | VerifyPairs(OPTIONS)
+        _ = verified | "Keep" >> beam.Map(store_new, str(tmp_path), "kept")
+    found = concat([load(str(path)) for path in sorted(tmp_path.glob("kept-*.arrow"))], PAIRS)
+    assert found.sort_by([("left", "ascending"), ("right", "ascending")]).equals(expected)
+
+
+def test_no_articles_make_no_pairs(tmp_path: Path) -> None:
+    assert match_blocks([], OPTIONS, str(tmp_path)).num_rows == 0

@@ -1,0 +1,295 @@
+"""Copies: verified pairs become groups of articles whose body comes from one text.
+
+Inside each connected component: digests lose their edges to unrelated groups, edges below the strict threshold fall
+away, what still hangs together is clustered by average linkage at a looser cut. So a lone pair is judged strictly, an
+article in a larger group with the support of the others.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.blocks import COPY_LABELS, PAIRS, ConcatTables, StoredTable, load, store_new
+from schemas.ids import group_id
+from schemas.labels import RELATION_CODES, Relation
+from transforms.cluster.components import SpanForest, components
+from transforms.cluster.digests import digest_edges
+from transforms.cluster.linkage import average_linkage
+
+Int64Array = NDArray[np.int64]
+
+LINKS = pa.schema(
+    [PAIRS.field(name) for name in ("left", "right", "relation", "score", "left_coverage", "right_coverage")]
+)
+JOINED = pa.schema(
+    [
+        pa.field("article_id", pa.int64(), nullable=False),
+        pa.field("root", pa.int64(), nullable=False),  # the smallest id of the copy
+        pa.field("weakest_link", pa.float32(), nullable=False),
+    ]
+)
+_CLONE = 0.999  # coverage of both sides from which two articles are one text
+
+
+@dataclass(frozen=True)
+class CopyOptions:
+    """How strictly verified pairs are joined. Source of the defaults: measured on simulated and real pairs together."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    strict: float = 0.33  # score of an edge that holds a component together
+    cut: float = 0.23  # average link down to which groups are joined
+    related: float = 0.1  # score from which two neighbours of a digest belong to one group
+    digest: float = 0.4  # a group that covers less of an article (median) may be one of a digest's items
+    largest: int = 4096  # nodes that are clustered exactly; a larger component is split at a stricter threshold first
+    buckets: int = 16  # that components are clustered in
+
+
+@dataclass(eq=False)
+class ClusterCopies(beam.PTransform):  # type: ignore[misc]
+    """Verified pairs → one StoredTable of COPY_LABELS, a row for every article of the catalog.
+
+    Takes a dict: `pairs` (PAIRS tables, as VerifyPairs gives them) and `catalog` (one StoredTable of CATALOG rows,
+    ascending).
+    """
+
+    options: CopyOptions
+    scratch: str
+
+    @beam.typehints.no_annotations  # Beam warns of hints that are dicts
+    def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
+        """Wire."""
+        links = inputs["pairs"] | "Link" >> beam.Map(links_of, self.options.related).with_output_types(pa.Table)
+        parts = links | "Components" >> beam.CombineGlobally(SpanForest())
+        joined = (
+            links
+            | "Home"
+            >> beam.FlatMap(by_component, beam.pvalue.AsSingleton(parts), self.options.buckets).with_output_types(
+                tuple[int, pa.Table]
+            )
+            | "Bucket" >> beam.GroupByKey()
+            | "Join" >> beam.Map(join_bucket, self.options).with_output_types(tuple[pa.Table, pa.Table])
+        )
+        members = (
+            joined
+            | "Members" >> beam.Map(lambda both: both[0]).with_output_types(pa.Table)
+            | "Gather" >> beam.CombineGlobally(ConcatTables(JOINED))
+        )
+        scores = (
+            joined
+            | "Scores" >> beam.Map(lambda both: both[1]).with_output_types(pa.Table)
+            | "Gather scores" >> beam.CombineGlobally(ConcatTables(LINKS))
+        )
+        return inputs["catalog"] | "Label" >> beam.Map(
+            store_labels, beam.pvalue.AsSingleton(members), beam.pvalue.AsSingleton(scores), self.scratch
+        ).with_output_types(StoredTable)
+
+
+@dataclass(eq=False)
+class SettlePairs(beam.PTransform):  # type: ignore[misc]
+    """Verified pairs → the PAIRS to write, their relation settled by the copies.
+
+    Takes a dict: `pairs` (as VerifyPairs gives them) and `labels` (as ClusterCopies gives them).
+    """
+
+    quote_words: int = 25  # MatchOptions.quote_words
+
+    @beam.typehints.no_annotations  # Beam warns of hints that are dicts
+    def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
+        """Wire."""
+        labels = beam.pvalue.AsSingleton(inputs["labels"])
+        return inputs["pairs"] | "Settle" >> beam.Map(settle_stored, labels, self.quote_words).with_output_types(
+            pa.Table
+        )
+
+
+def links_of(pairs: pa.Table, least: float) -> pa.Table:
+    """What clustering needs of the pairs that score at least `least`."""
+    return pairs.select(LINKS.names).filter(pa.array(pairs["score"].to_numpy() >= np.float32(least)))
+
+
+def by_component(links: pa.Table, parts: pa.Table, buckets: int) -> Iterator[tuple[int, pa.Table]]:
+    """Spread links over buckets so that a component is in one."""
+    component = parts["component"].to_numpy()[np.searchsorted(parts["article_id"].to_numpy(), links["left"].to_numpy())]
+    for bucket in range(buckets):
+        part = links.filter(pa.array(component % buckets == bucket))
+        if part.num_rows:
+            yield bucket, part
+
+
+def join_bucket(bucket: tuple[int, Iterable[pa.Table]], options: CopyOptions) -> tuple[pa.Table, pa.Table]:
+    """Cluster all components of a bucket; returns JOINED rows and the links inside the copies."""
+    return join(pa.concat_tables([LINKS.empty_table(), *bucket[1]]), options)
+
+
+def join(links: pa.Table, options: CopyOptions) -> tuple[pa.Table, pa.Table]:
+    """Cluster whole components.
+
+    Args:
+      links: LINKS rows, each pair once, in any order.
+      options: the thresholds.
+
+    Returns:
+      JOINED rows of the articles that are in a copy with others, ascending, and the links inside copies.
+    """
+    links = links.sort_by([("left", "ascending"), ("right", "ascending")])
+    left, right = links["left"].to_numpy(), links["right"].to_numpy()
+    score = links["score"].to_numpy().astype(np.float64)
+    covered = links["left_coverage"].to_numpy(), links["right_coverage"].to_numpy()
+    alive = ~digest_edges(left, right, score, covered, options.related, options.digest)
+    clone = (np.minimum(*covered) >= _CLONE) & alive
+    ids, text = components(left[clone], right[clone]) if clone.any() else (left[:0], left[:0])
+    a, b = _renamed(left, ids, text), _renamed(right, ids, text)
+    rows = []
+    for members, edges in _pieces(a, b, score, alive, options):
+        size = (
+            np.array([max(1, np.count_nonzero(text == member)) for member in members])
+            if ids.size
+            else np.ones(members.size, np.int64)
+        )
+        ends = np.searchsorted(members, a[edges]), np.searchsorted(members, b[edges])
+        root, weakest = average_linkage(*_strongest(*ends, score[edges], members.size), size, options.cut)
+        rows.append((members, members[root], weakest))
+    member, root, weakest = (np.concatenate(part) for part in zip((left[:0], left[:0], score[:0]), *rows, strict=True))
+    clones = np.setdiff1d(ids, member)
+    article = np.concatenate([member, clones])
+    home = _renamed(_renamed(article, ids, text), member, root)
+    link = np.concatenate([weakest, np.ones(clones.size)])
+    order = np.argsort(article)
+    article, home, link = article[order], home[order], link[order]
+    lowest = dict(zip(home[np.lexsort((-link, home))].tolist(), link[np.lexsort((-link, home))].tolist(), strict=True))
+    _, back, counts = np.unique(home, return_inverse=True, return_counts=True)
+    grouped = counts[back] > 1
+    joined = pa.table([article, home, np.array([lowest[h] for h in home.tolist()], np.float32)], schema=JOINED).filter(
+        pa.array(grouped)
+    )
+    inside = _renamed(left, article, home) == _renamed(right, article, home)
+    return joined, links.filter(pa.array(inside))
+
+
+def _renamed(ids: Int64Array, known: Int64Array, names: Int64Array) -> Int64Array:
+    """Replace the ids that are in `known` (ascending or not) by their names."""
+    if not known.size:
+        return ids
+    order = np.argsort(known, kind="stable")
+    at = np.minimum(np.searchsorted(known[order], ids), known.size - 1)
+    return np.where(known[order][at] == ids, names[order][at], ids)
+
+
+def _strongest(
+    a: Int64Array, b: Int64Array, score: NDArray[np.float64], nodes: int
+) -> tuple[Int64Array, Int64Array, NDArray[np.float64]]:
+    """Of several edges between two nodes (clones had one each) the strongest."""
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    order = np.lexsort((-score, low * nodes + high))
+    _, first = np.unique((low * nodes + high)[order], return_index=True)
+    chosen = order[first]
+    chosen = chosen[low[chosen] != high[chosen]]
+    return low[chosen], high[chosen], score[chosen]
+
+
+def _pieces(
+    a: Int64Array, b: Int64Array, score: NDArray[np.float64], alive: NDArray[np.bool_], options: CopyOptions
+) -> Iterator[tuple[Int64Array, Int64Array]]:
+    """Components over strict edges: their members, ascending, and the numbers of all edges inside."""
+    work = [(np.flatnonzero(alive & (a != b)), options.strict)]
+    while work:
+        edges, threshold = work.pop()
+        strict = edges[score[edges] >= threshold]
+        if not strict.size:
+            continue
+        ids, component = components(a[strict], b[strict])
+        home_a, home_b = _renamed(a[edges], ids, component), _renamed(b[edges], ids, component)
+        inside = (home_a == home_b) & np.isin(home_a, component)
+        order = np.argsort(home_a[inside], kind="stable")
+        grouped, homes = edges[inside][order], home_a[inside][order]
+        starts = np.flatnonzero(np.concatenate([[True], homes[1:] != homes[:-1]]))
+        by_home = np.argsort(component, kind="stable")
+        bounds = np.flatnonzero(np.concatenate([[True], component[by_home][1:] != component[by_home][:-1]]))
+        for members, piece in zip(np.split(ids[by_home], bounds[1:]), np.split(grouped, starts[1:]), strict=True):
+            if members.size > options.largest and threshold < 1:
+                work.append((piece, min(1.0, threshold + 0.1)))
+            else:
+                yield members, piece
+
+
+def store_labels(catalog: StoredTable, joined: pa.Table, links: pa.Table, scratch: str) -> StoredTable:
+    """Label every article of the catalog and store the labels."""
+    return store_new(label(load(catalog.path), joined, links), scratch, "copies")
+
+
+def label(catalog: pa.Table, joined: pa.Table, links: pa.Table) -> pa.Table:
+    """Name the copies and choose who represents them.
+
+    The representative is the article with the earliest known date, then the most words, then the smallest id.
+
+    Args:
+      catalog: CATALOG rows of all articles, ascending by id.
+      joined: JOINED rows of the articles that are in a copy with others.
+      links: LINKS rows inside copies.
+
+    Returns:
+      COPY_LABELS rows, ascending.
+    """
+    article = catalog["article_id"].to_numpy()
+    published = catalog["published"].cast(pa.int64()).fill_null(np.iinfo(np.int64).max).to_numpy()
+    words = catalog["words"].to_numpy()
+    at = np.searchsorted(article, joined["article_id"].to_numpy())
+    root = joined["root"].to_numpy()
+    order = np.lexsort((article[at], -words[at], published[at], root))
+    starts = np.flatnonzero(np.concatenate([np.ones(min(1, root.size), bool), root[order][1:] != root[order][:-1]]))
+    copy, representative = np.empty_like(article), article.copy()
+    grouped = np.zeros(article.size, bool)
+    grouped[at] = True
+    copy[~grouped] = [group_id("copy", [member]) for member in article[~grouped].tolist()]
+    for members in np.split(at[order], starts[1:]) if root.size else []:
+        copy[members] = group_id("copy", article[members].tolist())
+        representative[members] = article[members[0]]
+    weakest = np.zeros(article.size, np.float32)
+    weakest[at] = joined["weakest_link"].to_numpy()
+    relation, similarity, scored = _to_representative(article, representative, links)
+    fallback = grouped & (representative != article) & ~scored
+    relation[fallback] = RELATION_CODES[Relation.VERSION]
+    columns = [
+        article,
+        copy,
+        representative,
+        pa.array(relation, mask=~(scored | fallback)),
+        pa.array(similarity, mask=~scored),
+        pa.array(weakest, mask=~grouped),
+    ]
+    return pa.table(columns, schema=COPY_LABELS)
+
+
+def _to_representative(
+    article: Int64Array, representative: Int64Array, links: pa.Table
+) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.bool_]]:
+    relation, similarity = np.zeros(article.size, np.int8), np.zeros(article.size, np.float32)
+    scored = np.zeros(article.size, bool)
+    for near, far in (("left", "right"), ("right", "left")):
+        at = np.searchsorted(article, links[near].to_numpy())
+        hit = representative[at] == links[far].to_numpy()
+        relation[at[hit]] = links["relation"].to_numpy()[hit]
+        similarity[at[hit]] = links["score"].to_numpy()[hit]
+        scored[at[hit]] = True
+    return relation, similarity, scored
+
+
+def settle_stored(pairs: pa.Table, labels: StoredTable, quote_words: int) -> pa.Table:
+    """`settle` with stored labels."""
+    return settle(pairs, load(labels.path), quote_words)
+
+
+def settle(pairs: pa.Table, labels: pa.Table, quote_words: int) -> pa.Table:
+    """Keep the relation of pairs inside a copy; of the others, those with a long shared run quote, the rest go."""
+    article, copy = labels["article_id"].to_numpy(), labels["copy_id"].to_numpy()
+    left, right = (copy[np.searchsorted(article, pairs[side].to_numpy())] for side in ("left", "right"))
+    together = left == right
+    relation = np.where(together, pairs["relation"].to_numpy(), RELATION_CODES[Relation.QUOTES]).astype(np.int8)
+    settled = pairs.set_column(pairs.schema.get_field_index("relation"), PAIRS.field("relation"), pa.array(relation))
+    return settled.filter(pa.array(together | (pairs["longest_run"].to_numpy() >= quote_words)))

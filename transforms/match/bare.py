@@ -1,0 +1,43 @@
+"""Matching without Beam: the same functions in a plain loop, for tests and benchmarks."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from schemas.blocks import CATALOG, PAIRS, BlockRef, concat, load, store_new
+from transforms.match.candidates import clone_pairs, pairs_of_bucket, unique_pairs
+from transforms.match.frequencies import ANSWERS, DOCUMENTS
+from transforms.match.options import MatchOptions
+from transforms.match.signing import count_stored, sign_block, split_block, store_documents
+from transforms.match.verify import verified_tables
+
+
+def match_blocks(refs: Sequence[BlockRef], options: MatchOptions, scratch: str, buckets: int = 128) -> pa.Table:
+    """Clean blocks in, PAIRS out, ascending."""
+    described = concat([split_block(ref, buckets) for ref in refs], DOCUMENTS)
+    documents = store_documents(described, scratch)
+    answers = concat([count_stored(bucket, documents, options, scratch) for bucket in range(buckets)], ANSWERS)
+    frequencies = store_new(answers, scratch, "frequencies")
+    signed = [sign_block(ref, documents, frequencies, options) for ref in refs if ref.rows]
+    found = [pairs_of_bucket(bucket, signed, options.hot_articles)[0] for bucket in range(options.key_buckets)]
+    candidates = unique_pairs([*found, *(clone_pairs(ref) for ref in signed)])
+    catalog = store_new(catalog_of(refs), scratch, "catalog")
+    return concat(verified_tables(candidates, catalog, options), PAIRS)
+
+
+def catalog_of(refs: Sequence[BlockRef]) -> pa.Table:
+    """The CATALOG of clean blocks, ascending by article id."""
+    tables = []
+    for ref in refs:
+        articles = load(ref.part("articles")).combine_chunks()
+        columns = [
+            articles["article_id"],
+            articles["identity"],
+            pa.array([ref.base] * articles.num_rows, pa.string()),
+            pa.array(range(articles.num_rows), pa.int32()),
+            articles["outlet"],
+            articles["date_published"],
+            articles["words"],
+        ]
+        tables.append(pa.table(columns, schema=CATALOG))
+    return concat(tables, CATALOG).sort_by("article_id")

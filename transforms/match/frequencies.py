@@ -1,0 +1,224 @@
+"""How many articles a gram stands in, and which grams are an outlet's furniture.
+
+Grams never pass through a shuffle. Every block stores its grams ordered by bucket; whoever counts a bucket maps that
+slice of every block, counts in a hash table, and stores the answer for each slice in the order it stood in.
+
+Articles that say the same thing twice count once: of those with one `identity` (versions of one page) and of those
+with the same words (clones), only the one of the smallest id counts.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.blocks import BlockRef, StoredTable, load, store_new
+from transforms.match.options import FURNITURE_BIT, LARGEST
+
+UInt16Array = NDArray[np.uint16]
+UInt64Array = NDArray[np.uint64]
+Int32Array = NDArray[np.int32]
+Int64Array = NDArray[np.int64]
+
+DOCUMENTS = pa.schema(
+    [
+        pa.field("block", pa.string(), nullable=False),  # BlockRef.base; ascending, then row
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("article_id", pa.int64(), nullable=False),
+        pa.field("identity", pa.int64(), nullable=False),
+        pa.field("outlet", pa.int64(), nullable=False),  # hash of the outlet, 0 where unknown
+        pa.field("words", pa.int64(), nullable=False),  # hash of all words in order
+    ]
+)
+ANSWERS = pa.schema([pa.field("bucket", pa.int64(), nullable=False), pa.field("path", pa.string(), nullable=False)])
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What counting knows of every article, in the order (block, row)."""
+
+    blocks: list[BlockRef]
+    bounds: Int64Array  # articles of block b are [bounds[b]:bounds[b + 1]]
+    article_id: Int64Array
+    identity: Int64Array
+    outlet: Int64Array
+    leader: Int64Array  # the smallest article id with the same words
+    counted: NDArray[np.bool_]
+
+    def place(self, ref: BlockRef) -> slice:
+        """Where the articles of a block stand."""
+        block = [known.base for known in self.blocks].index(ref.base)
+        return slice(int(self.bounds[block]), int(self.bounds[block + 1]))
+
+
+@functools.lru_cache(maxsize=2)
+def read_documents(stored: StoredTable) -> Documents:
+    """Read a stored table of DOCUMENTS rows and settle who counts."""
+    table = load(stored.path)
+    names = table["block"].to_numpy(zero_copy_only=False) if table.num_rows else np.zeros(0, object)
+    first = (
+        np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1]])) if table.num_rows else np.zeros(0, np.int64)
+    )
+    bounds = np.append(first, table.num_rows).astype(np.int64)
+    blocks = [BlockRef(names[at], int(rows)) for at, rows in zip(first, np.diff(bounds), strict=True)]
+    article, identity, outlet, words = (
+        table[name].to_numpy() for name in ("article_id", "identity", "outlet", "words")
+    )
+    leader = smallest_of_group(article, words)
+    counted = (leader == article) & ((identity == 0) | (smallest_of_group(article, identity) == article))
+    return Documents(blocks, bounds, article, identity, outlet, leader, counted)
+
+
+def smallest_of_group(ids: Int64Array, groups: Int64Array) -> Int64Array:
+    """The smallest id of each one's group, shape of `ids`."""
+    order = np.lexsort((ids, groups))
+    starts = np.flatnonzero(np.concatenate([np.ones(min(1, ids.size), bool), groups[order][1:] != groups[order][:-1]]))
+    smallest = np.empty_like(ids)
+    smallest[order] = np.repeat(ids[order][starts], np.diff(np.append(starts, ids.size)))
+    return smallest
+
+
+def count_bucket(bucket: int, documents: Documents, furniture_articles: int, scratch: str) -> pa.Table:
+    """Count the grams of one bucket over all blocks and store the answers.
+
+    Returns:
+      one ANSWERS row; the stored table has a column `frequency` (uint16, the top bit marks furniture of the article's
+      own outlet), the slices of all blocks one after another, their bounds in the schema's metadata.
+    """
+    grams, articles, bounds = [], [], [0]
+    for ref, first in zip(documents.blocks, documents.bounds[:-1], strict=True):
+        part = load(ref.part("grams"))
+        ends = bucket_bounds(part)
+        piece = part.slice(ends[bucket], ends[bucket + 1] - ends[bucket])
+        grams.append(piece["gram"].to_numpy())
+        articles.append(_articles_of(piece["at"].to_numpy(), article_bounds(part), first))
+        bounds.append(bounds[-1] + piece.num_rows)
+    frequency = count_grams(
+        np.concatenate([np.zeros(0, np.uint64), *grams]),
+        np.concatenate([np.zeros(0, np.int32), *articles]),
+        documents.counted,
+        documents.outlet,
+        furniture_articles,
+    )
+    schema = pa.schema([pa.field("frequency", pa.uint16())], {b"bounds": np.array(bounds, np.int64).tobytes()})
+    answer = store_new(pa.table([frequency], schema=schema), scratch, f"frequencies-{bucket}")
+    return pa.table([[bucket], [answer.path]], schema=ANSWERS)
+
+
+def read_frequencies(ref: BlockRef, documents: Documents, answers: StoredTable) -> UInt16Array:
+    """Gather the answers for one block, in the order of its grams."""
+    part = load(ref.part("grams"))
+    block = [known.base for known in documents.blocks].index(ref.base)
+    slices = []
+    for path in load(answers.path).sort_by("bucket")["path"].to_pylist():
+        answer = load(path)
+        bounds = np.frombuffer(answer.schema.metadata[b"bounds"], np.int64)
+        slices.append(answer["frequency"].slice(bounds[block], bounds[block + 1] - bounds[block]).to_numpy())
+    frequency = np.empty(part.num_rows, np.uint16)
+    frequency[part["at"].to_numpy()] = np.concatenate([np.zeros(0, np.uint16), *slices])
+    return frequency
+
+
+def grams_table(grams: UInt64Array, offsets: Int64Array, order: Int32Array, bounds: Int64Array) -> pa.Table:
+    """The block's part "grams": hashes by bucket, where each stood (`at`), both bounds in the metadata."""
+    metadata = {b"buckets": bounds.tobytes(), b"articles": offsets.tobytes()}
+    schema = pa.schema([pa.field("gram", pa.uint64()), pa.field("at", pa.int32())], metadata)
+    return pa.table([grams[order], order], schema=schema)
+
+
+def bucket_bounds(part: pa.Table) -> Int64Array:
+    """Bounds of the buckets of a part that is ordered by bucket."""
+    return np.frombuffer(part.schema.metadata[b"buckets"], np.int64)
+
+
+def article_bounds(part: pa.Table) -> Int64Array:
+    """Bounds of the articles of a "grams" part, before it was ordered by bucket."""
+    return np.frombuffer(part.schema.metadata[b"articles"], np.int64)
+
+
+def count_grams(
+    grams: UInt64Array, articles: Int32Array, counted: NDArray[np.bool_], outlets: Int64Array, furniture_articles: int
+) -> UInt16Array:
+    """Count, for each occurrence, the articles its gram stands in, and mark furniture.
+
+    Args:
+      grams: shape (occurrences,); the occurrences of one article stand together.
+      articles: the article of each occurrence.
+      counted: for each article, whether it counts.
+      outlets: for each article, a hash of its outlet, 0 where unknown.
+      furniture_articles: a gram is furniture of an outlet when so many of its counted articles hold it.
+
+    Returns:
+      shape (occurrences,), the number of counted articles (at least 2 where two articles of any kind share the gram),
+      with `FURNITURE_BIT` where the gram is furniture of the article's outlet.
+    """
+    capacity = 1 << max(4, int(grams.size * 3 // 2).bit_length())
+    return _count(grams, articles, counted, outlets, furniture_articles, capacity)
+
+
+@numba.njit(cache=True, nogil=True)
+def _slot(keys, key, mask):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    slot = np.int64((key >> np.uint64(16)) & mask)
+    while keys[slot] != key and keys[slot] != 0:
+        slot = (slot + 1) & np.int64(mask)
+    return slot
+
+
+@numba.njit(cache=True, nogil=True)
+def _articles_of(at, bounds, first):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    articles = np.empty(at.size, np.int32)
+    row = 0
+    for i in range(at.size):
+        while at[i] >= bounds[row + 1]:
+            row += 1
+        articles[i] = first + row
+    return articles
+
+
+@numba.njit(cache=True, nogil=True)
+def _count(grams, articles, counted, outlets, furniture_articles, capacity):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, PLR0913, PLR0917 -- compiled
+    mask = np.uint64(capacity - 1)
+    keys = np.zeros(capacity, np.uint64)
+    seen = np.zeros((capacity, 4), np.int32)  # the last article + 1, articles that count, all articles
+    places = np.empty(grams.size, np.int32)
+    for i in range(grams.size):
+        slot = _slot(keys, grams[i], mask)
+        keys[slot] = grams[i]
+        places[i] = slot
+        if seen[slot, 0] != articles[i] + 1:
+            seen[slot, 0] = articles[i] + 1
+            seen[slot, 1] += counted[articles[i]]
+            seen[slot, 2] += 1
+    suspects = 0  # occurrences that may be furniture
+    frequency = np.empty(grams.size, np.uint16)
+    suspect = np.empty(grams.size, np.int32)
+    for i in range(grams.size):
+        number = seen[places[i], 1]
+        frequency[i] = min(max(number, min(seen[places[i], 2], 2)), LARGEST)
+        if number >= furniture_articles and outlets[articles[i]] != 0:
+            suspect[suspects] = i
+            suspects += 1
+    room = 16
+    while room < suspects * 3 // 2:
+        room *= 2
+    mask = np.uint64(room - 1)
+    keys = np.zeros(room, np.uint64)
+    seen = np.zeros((room, 2), np.int32)
+    for k in range(suspects):
+        i = suspect[k]
+        outlet = np.uint64(outlets[articles[i]])
+        key = grams[i] * np.uint64(0x9E3779B97F4A7C15) + outlet * np.uint64(0xC2B2AE3D27D4EB4F)
+        key ^= key >> np.uint64(32)
+        slot = _slot(keys, key, mask)
+        keys[slot] = key
+        places[k] = slot
+        if seen[slot, 0] != articles[i] + 1:
+            seen[slot, 0] = articles[i] + 1
+            seen[slot, 1] += counted[articles[i]]
+    for k in range(suspects):
+        if seen[places[k], 1] >= furniture_articles:
+            frequency[suspect[k]] |= np.uint16(FURNITURE_BIT)
+    return frequency

@@ -1,0 +1,66 @@
+"""The settings of matching, with the measurements behind their defaults."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+SHINGLE = 5  # words in a gram
+PASSAGE = 8  # words in the passages that fingerprints are taken of; at most twice SHINGLE
+FURNITURE_BIT = 0x8000  # of a gram's stored frequency: it is furniture of the article's outlet
+LARGEST = FURNITURE_BIT - 1  # frequencies are stored up to here
+_REFERENCE_DOCUMENTS = 12_000  # the corpus size at which the weights and caps below were measured
+
+
+@dataclass(frozen=True)
+class SignatureRule:
+    """What a signature was made by; signatures of different rules must never be compared."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    scheme: str = "affine32"  # datasketch's name of the hash family
+    seed: int = 1
+    permutations: int = 256
+    shingle: str = "fold-words-5"  # how text becomes grams
+    version: int = 1
+
+    def __str__(self) -> str:
+        """Write the rule as it is stored beside signatures."""
+        return f"minhash/{self.scheme}/seed={self.seed}/perm={self.permutations}/{self.shingle}/v{self.version}"
+
+
+@dataclass(frozen=True)
+class MatchOptions:
+    """How articles are signed, paired and verified.
+
+    Grams in more than `max_frequency` articles weigh nothing; the cap grows with the square root of the corpus, since
+    it must stay above the largest copy.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    signature: SignatureRule = SignatureRule()
+    bands: int = 128  # divides the permutations; two rows each: set for recall
+    furniture_articles: int = 3  # a gram in so many articles of one outlet is its furniture
+    max_frequency: int = 100  # of a gram that counts as evidence, in a corpus of up to 12,000 articles
+    min_evidence: int = 10  # grams; an article with fewer has no signature
+    quote_words: int = 25  # a shared run so long is reported, copy or not
+    hot_articles: int = 200  # articles under one key; above it only neighbours in id order are paired
+    key_buckets: int = 16  # that candidates are found in; a power of two
+    passages: int = 3  # shared passages kept on a pair, the longest first
+    passage_least: int = 12  # words; a shorter run is not worth showing
+    passage_words: int = 120  # a longer passage is cut there
+
+    def frequency_cap(self, articles: int) -> int:
+        """Largest frequency of a gram that counts as evidence in a corpus of `articles`."""
+        return int(self.max_frequency * math.sqrt(max(1.0, articles / _REFERENCE_DOCUMENTS)))
+
+
+def gram_weights(articles: int, cap: int, largest: int) -> list[float]:
+    """Weight of a gram by its frequency, 0..`largest`.
+
+    ln(N/df) up to the cap, else 0, on the scale of a 12,000-article corpus whatever the corpus, so that thresholds on
+    sums of weights keep their meaning.
+    """
+    corpus = max(articles, _REFERENCE_DOCUMENTS)
+    scale = math.log(_REFERENCE_DOCUMENTS) / math.log(corpus)
+    return [scale * math.log(corpus / max(1, df)) if df <= cap else 0.0 for df in range(largest + 1)]

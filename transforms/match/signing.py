@@ -1,0 +1,167 @@
+"""Signing: from the text of a block to words, gram frequencies, a signature and the keys it is found by.
+
+Parts that a block gains here, row by row its clean articles:
+
+    tokens   words as numbers with flags and places (WORDS), article ids
+    grams    gram hashes ordered by bucket, for counting
+    signed   for each gram how many articles hold it and whether it is furniture; the signature
+    keys     what another article must share to be compared with this one, ordered by bucket
+"""
+
+from dataclasses import dataclass
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.blocks import BlockRef, ConcatTables, StoredTable, load, store, store_new
+from schemas.ids import stable_hash
+from transforms.match.frequencies import (
+    ANSWERS,
+    DOCUMENTS,
+    count_bucket,
+    grams_table,
+    read_documents,
+    read_frequencies,
+)
+from transforms.match.gathering import column
+from transforms.match.keys import band_keys, fingerprint_keys, identity_keys
+from transforms.match.minhash import sign
+from transforms.match.options import PASSAGE, MatchOptions
+from transforms.match.shingles import (
+    by_bucket,
+    gram_offsets,
+    hash_grams,
+    hash_passages,
+    mark_furniture,
+    shareable_passages,
+    text_keys,
+    winnow,
+)
+from transforms.match.words import split_words
+
+Int64Array = NDArray[np.int64]
+
+
+@dataclass(eq=False)
+class SignArticles(beam.PTransform):  # type: ignore[misc]
+    """Clean blocks → signed blocks.
+
+    Gives a dict: `signed` (BlockRef, its parts "tokens", "grams", "signed" and "keys" stored), `documents` and
+    `frequencies` (one StoredTable each, see `frequencies`).
+    """
+
+    options: MatchOptions
+    scratch: str
+    buckets: int = 128  # that grams are counted in; a power of two
+
+    @beam.typehints.no_annotations  # Beam warns of hints that are dicts
+    def expand(self, blocks: beam.PCollection) -> dict[str, beam.PCollection]:
+        """Wire."""
+        described = blocks | "Split" >> beam.Map(split_block, self.buckets).with_output_types(pa.Table)
+        documents = (
+            described
+            | "Gather" >> beam.CombineGlobally(ConcatTables(DOCUMENTS))
+            | "Store" >> beam.Map(store_documents, self.scratch).with_output_types(StoredTable)
+        )
+        frequencies = (
+            blocks.pipeline
+            | "Buckets" >> beam.Create(range(self.buckets))
+            | "Spread" >> beam.Reshuffle()
+            | "Count"
+            >> beam.Map(count_stored, beam.pvalue.AsSingleton(documents), self.options, self.scratch).with_output_types(
+                pa.Table
+            )
+            | "Answers" >> beam.CombineGlobally(ConcatTables(ANSWERS))
+            | "Index" >> beam.Map(store_new, self.scratch, "frequencies").with_output_types(StoredTable)
+        )
+        signed = (
+            described
+            | "Refs" >> beam.FlatMap(refs_of).with_output_types(BlockRef)
+            | "Sign"
+            >> beam.Map(
+                sign_block, beam.pvalue.AsSingleton(documents), beam.pvalue.AsSingleton(frequencies), self.options
+            ).with_output_types(BlockRef)
+        )
+        return {"signed": signed, "documents": documents, "frequencies": frequencies}
+
+
+def split_block(ref: BlockRef, buckets: int) -> pa.Table:
+    """Store the words and grams of a block; returns its DOCUMENTS rows."""
+    articles = load(ref.part("articles"))
+    words = split_words(column(articles, "text"))
+    offsets = words.offsets.astype(np.int32)
+    listed = {"word": words.hashes, "start": words.start, "length": words.length, "flags": words.flags}
+    lists = {name: pa.ListArray.from_arrays(offsets, pa.array(values)) for name, values in listed.items()}
+    store(pa.table({"article_id": column(articles, "article_id"), **lists}), ref.part("tokens"))
+    grams = hash_grams(words.hashes, words.offsets)
+    store(grams_table(grams, gram_offsets(words.offsets), *by_bucket(grams, buckets)), ref.part("grams"))
+    outlets = {name: stable_hash("outlet", name) if name else 0 for name in set(articles["outlet"].to_pylist())}
+    columns = [
+        pa.array([ref.base] * articles.num_rows, pa.string()),
+        np.arange(articles.num_rows, dtype=np.int32),
+        column(articles, "article_id"),
+        column(articles, "identity"),
+        pa.array([outlets[name] for name in articles["outlet"].to_pylist()], pa.int64()),
+        text_keys(words.hashes, words.offsets, column(articles, "article_id").to_numpy()),
+    ]
+    return pa.table(columns, schema=DOCUMENTS)
+
+
+def store_documents(documents: pa.Table, scratch: str) -> StoredTable:
+    """Store what is known of all articles in the order that counting needs."""
+    return store_new(documents.sort_by([("block", "ascending"), ("row", "ascending")]), scratch, "documents")
+
+
+def count_stored(bucket: int, documents: StoredTable, options: MatchOptions, scratch: str) -> pa.Table:
+    """Count one bucket of grams; returns an ANSWERS row."""
+    return count_bucket(bucket, read_documents(documents), options.furniture_articles, scratch)
+
+
+def refs_of(documents: pa.Table) -> list[BlockRef]:
+    """The block that DOCUMENTS rows describe; none for a block without articles."""
+    return [BlockRef(documents["block"][0].as_py(), documents.num_rows)] if documents.num_rows else []
+
+
+def sign_block(ref: BlockRef, stored: StoredTable, answers: StoredTable, options: MatchOptions) -> BlockRef:
+    """Store the frequencies, signatures and keys of a block whose words and grams are stored."""
+    documents = read_documents(stored)
+    place = documents.place(ref)
+    tokens = load(ref.part("tokens"))
+    words = column(tokens, "word")
+    word_offsets = words.offsets.to_numpy().astype(np.int64)
+    grams = hash_grams(words.values.to_numpy(), word_offsets)
+    offsets = gram_offsets(word_offsets)
+    frequency = mark_furniture(read_frequencies(ref, documents, answers), offsets)
+    cap = options.frequency_cap(documents.article_id.size)
+    evidence = frequency <= cap  # furniture is above any cap
+    counts = np.add.reduceat(np.append(evidence, 0), offsets[:-1]) * (np.diff(offsets) > 0)
+    evidence &= np.repeat(counts >= options.min_evidence, np.diff(offsets))
+    bounds = np.concatenate([[0], np.cumsum(evidence)])[offsets]
+    signatures = sign((grams[evidence] >> np.uint64(32)).astype(np.uint32), bounds, options.signature)
+    lists = pa.ListArray.from_arrays(offsets.astype(np.int32), pa.array(frequency))
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(signatures.reshape(-1)), options.signature.permutations)
+    leader = documents.leader[place]
+    schema = pa.schema(
+        {"leader": pa.int64(), "home": pa.uint32(), "frequency": lists.type, "signature": flat.type},
+        {b"rule": str(options.signature).encode()},
+    )
+    store(pa.table([leader, signatures[:, 0], lists, flat], schema=schema), ref.part("signed"))
+
+    leads = leader == documents.article_id[place]
+    band, band_rows = band_keys(signatures, options.bands)
+    passages = hash_passages(grams, offsets)
+    chosen = winnow(passages, offsets, options.quote_words - PASSAGE + 1) & shareable_passages(frequency, offsets, cap)
+    rows = np.repeat(np.arange(ref.rows, dtype=np.int32), np.diff(offsets))
+    keys, key_rows = (
+        np.concatenate([band, fingerprint_keys(passages[chosen])]),
+        np.concatenate([band_rows, rows[chosen]]),
+    )
+    keys, key_rows = keys[leads[key_rows]], key_rows[leads[key_rows]]
+    known, known_rows = identity_keys(documents.identity[place])
+    keys, key_rows = np.concatenate([keys, known]), np.concatenate([key_rows, known_rows])
+    order, ends = by_bucket(keys, options.key_buckets)
+    schema = pa.schema({"key": pa.uint64(), "row": pa.int32()}, {b"buckets": ends.tobytes()})
+    store(pa.table([keys[order], key_rows[order]], schema=schema), ref.part("keys"))
+    return ref

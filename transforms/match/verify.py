@@ -1,0 +1,206 @@
+"""Verification: candidate pairs become scored pairs with what they share, or nothing.
+
+Words, frequencies and signatures are mapped from the blocks that hold them, by the catalog; no text is shuffled.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.blocks import PAIRS, StoredTable, load
+from schemas.errors import ContractMismatch
+from schemas.labels import RELATION_CODES, Relation
+from transforms.match import alignment
+from transforms.match.gathering import column, copy_slices, factorise, gather_lists
+from transforms.match.minhash import jaccard
+from transforms.match.options import LARGEST, MatchOptions, gram_weights
+from transforms.match.shingles import gram_offsets, hash_grams
+from transforms.match.words import text_buffers
+
+Int32Array = NDArray[np.int32]
+Int64Array = NDArray[np.int64]
+FloatArray = NDArray[np.float32]
+
+_BATCH = 1 << 16  # pairs whose articles are held in memory together
+_LINK = 0.05  # a pair that scores less and shares no long run is nothing
+_WHOLE = 0.75  # coverage of a side that is as good as all of it
+_LEAD = 0.5  # share of the longer article's opening that is shared where the other is cut from it
+
+
+@dataclass(eq=False)
+class VerifyPairs(beam.PTransform):  # type: ignore[misc]
+    """Candidate pairs → verified pairs (PAIRS tables).
+
+    Takes a dict: `candidates` (CANDIDATES tables) and `catalog` (one StoredTable of CATALOG rows, ascending by
+    article id). Every pair comes with the relation it has *if* the two articles end in one copy;
+    `cluster.copies.SettlePairs` keeps or changes it once the copies are known, and drops the pairs that only
+    clustering needed.
+    """
+
+    options: MatchOptions
+
+    @beam.typehints.no_annotations  # Beam warns of hints that are dicts
+    def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
+        """Wire."""
+        catalog = beam.pvalue.AsSingleton(inputs["catalog"])
+        return inputs["candidates"] | "Compare" >> beam.FlatMap(
+            verified_tables, catalog, self.options
+        ).with_output_types(pa.Table)
+
+
+def verified_tables(candidates: pa.Table, catalog: StoredTable, options: MatchOptions) -> Iterator[pa.Table]:
+    """Verify the pairs of a table, batch by batch; gives no empty tables."""
+    for start in range(0, candidates.num_rows, _BATCH):
+        pairs = verify_pairs(candidates.slice(start, _BATCH), load(catalog.path), options)
+        if pairs.num_rows:
+            yield pairs
+
+
+def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions) -> pa.Table:
+    """Verify pairs of articles.
+
+    Args:
+      candidates: CANDIDATES rows.
+      catalog: CATALOG rows of all articles, ascending by id.
+      options: as the articles were signed.
+
+    Returns:
+      PAIRS rows, ascending; pairs that share next to nothing are left out.
+
+    Raises:
+      ContractMismatch: an article was signed by another rule.
+    """
+    candidates = candidates.sort_by([("left", "ascending"), ("right", "ascending")])
+    left, right = candidates["left"].to_numpy(), candidates["right"].to_numpy()
+    ids, both = np.unique(np.concatenate([left, right]), return_inverse=True)
+    lefts, rights = both[: left.size], both[left.size :]
+    gathered = _gather(catalog, ids, str(options.signature))
+    articles = catalog.num_rows
+    table = np.array(gram_weights(articles, options.frequency_cap(articles), LARGEST), np.float32)
+    offsets = gram_offsets(gathered.offsets)
+    grams = hash_grams(gathered.words, gathered.offsets)
+    prepared = alignment.weigh(grams, gathered.flags, gathered.offsets, gathered.frequency, offsets, table)
+    figures, counts, runs = alignment.compare(
+        lefts, rights, prepared, offsets, gathered.flags, gathered.offsets, options.passages
+    )
+    score = figures[:, alignment.SCORE].copy()
+    same_page = (gathered.identity[lefts] == gathered.identity[rights]) & (gathered.identity[lefts] != 0)
+    score[same_page] = 1.0
+    kept = np.flatnonzero((score >= _LINK) | (counts[:, alignment.LONGEST] >= options.quote_words))
+    lefts, rights, figures, counts, runs = lefts[kept], rights[kept], figures[kept], counts[kept], runs[kept]
+    sizes = np.diff(gathered.offsets)
+    columns = [
+        ids[lefts],
+        ids[rights],
+        relations(figures, same_page[kept], sizes[lefts], sizes[rights]),
+        score[kept],
+        figures[:, alignment.COVERAGE_LEFT],
+        figures[:, alignment.COVERAGE_RIGHT],
+        jaccard(gathered.signatures[lefts], gathered.signatures[rights]),
+        counts[:, alignment.SHARED],
+        counts[:, alignment.LONGEST],
+        _passages(gathered, lefts, runs, options),
+    ]
+    return pa.table(columns, schema=PAIRS)
+
+
+def relations(
+    figures: FloatArray, same_page: NDArray[np.bool_], left: Int64Array, right: Int64Array
+) -> NDArray[np.int8]:
+    """What each pair is to one another, were it a copy.
+
+    `same`: both sides shared almost whole. `version`: the same page, or much shared but neither side whole. A shorter
+    article that stands almost whole in a longer one is `abridged` from it when the longer one opens with shared text,
+    else `embedded`.
+
+    Args:
+      figures: as `alignment.compare` gives them.
+      same_page: whether both have one canonical URL.
+      left: words of the left articles.
+      right: words of the right ones.
+
+    Returns:
+      shape (pairs,), RELATION_CODES.
+    """
+    share_left, share_right = figures[:, alignment.SHARE_LEFT], figures[:, alignment.SHARE_RIGHT]
+    shorter = np.where(left <= right, share_left, share_right)
+    cut = np.where(
+        figures[:, alignment.OPENING] >= _LEAD, RELATION_CODES[Relation.ABRIDGED], RELATION_CODES[Relation.EMBEDDED]
+    )
+    relation = np.where(shorter >= _WHOLE, cut, RELATION_CODES[Relation.VERSION])
+    relation[np.minimum(share_left, share_right) >= _WHOLE] = RELATION_CODES[Relation.SAME]
+    relation[same_page] = RELATION_CODES[Relation.VERSION]
+    return relation.astype(np.int8)
+
+
+@dataclass(frozen=True)
+class _Articles:
+    """The articles of a batch in id order; words and frequencies one article after another."""
+
+    bases: list[str]
+    block: Int64Array  # of each article, into `bases`
+    row: Int64Array
+    offsets: Int64Array
+    words: NDArray[np.uint32]
+    flags: NDArray[np.uint8]
+    frequency: NDArray[np.uint16]
+    signatures: NDArray[np.uint32]
+    identity: Int64Array
+
+
+def _gather(catalog: pa.Table, ids: Int64Array, rule: str) -> _Articles:
+    """Map the blocks that hold the articles and copy what comparing needs."""
+    entries = catalog.select(["block", "row", "identity"]).take(np.searchsorted(catalog["article_id"].to_numpy(), ids))
+    block, row = factorise(entries["block"]), entries["row"].to_numpy().astype(np.int64)
+    tokens = [load(f"{base}.tokens.arrow") for base in block[1]]
+    signed = [load(f"{base}.signed.arrow") for base in block[1]]
+    for base, table in zip(block[1], signed, strict=True):
+        if table.schema.metadata[b"rule"].decode() != rule:
+            message = f"{base} was signed by {table.schema.metadata[b'rule'].decode()}, not by {rule}: sign it again"
+            raise ContractMismatch(message)
+    offsets, words = gather_lists([column(table, "word") for table in tokens], block[0], row)
+    signatures = np.empty((ids.size, column(signed[0], "signature").type.list_size), np.uint32)
+    for number, table in enumerate(signed):
+        members = block[0] == number
+        values = column(table, "signature").values.to_numpy().reshape(-1, signatures.shape[1])
+        signatures[members] = values[row[members]]
+    return _Articles(
+        bases=block[1],
+        block=block[0],
+        row=row,
+        offsets=offsets,
+        words=words.view(np.uint32),
+        flags=gather_lists([column(table, "flags") for table in tokens], block[0], row)[1],
+        frequency=gather_lists([column(table, "frequency") for table in signed], block[0], row)[1].view(np.uint16),
+        signatures=signatures,
+        identity=entries["identity"].to_numpy(),
+    )
+
+
+def _passages(articles: _Articles, lefts: Int64Array, runs: Int32Array, options: MatchOptions) -> pa.Array:
+    """Cut the kept runs out of the left articles' text, as lists of strings, one a pair."""
+    shown = runs[:, :, 1] >= options.passage_least
+    pair, _ = np.nonzero(shown)
+    first, words = runs[shown].astype(np.int64).T
+    article = lefts[pair]
+    begin, end = np.zeros(pair.size, np.int64), np.zeros(pair.size, np.int64)
+    texts = []
+    for number, base in enumerate(articles.bases):
+        tokens, text = load(f"{base}.tokens.arrow"), column(load(f"{base}.articles.arrow"), "text")
+        texts.append(text_buffers(text))
+        here = articles.block[article] == number
+        row = articles.row[article[here]]
+        word = column(tokens, "word").offsets.to_numpy()[row] + first[here]
+        last = word + np.minimum(words[here], options.passage_words) - 1
+        start, length = column(tokens, "start").values.to_numpy(), column(tokens, "length").values.to_numpy()
+        begin[here] = texts[-1][0][row] + start[word]
+        end[here] = texts[-1][0][row] + start[last] + length[last]
+    data = copy_slices([buffer for _, buffer in texts], articles.block[article], begin, end)
+    bounds = np.concatenate([[0], np.cumsum(end - begin)])
+    strings = pa.LargeStringArray.from_buffers(pair.size, pa.py_buffer(bounds), pa.py_buffer(data)).cast(pa.string())
+    ends = np.concatenate([[0], np.cumsum(shown.sum(axis=1))])
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), strings)
