@@ -1,0 +1,65 @@
+"""Metadata are chosen by agreement of their sources."""
+
+from datetime import UTC, datetime
+
+import pytest
+from selectolax.lexbor import LexborHTMLParser
+
+from transforms.clean.metadata import Metadata, choose_metadata, read_declared
+
+
+def read(head: str, linked_data: str = "", headings: tuple[str, ...] = (), dates: tuple[str, ...] = ()) -> Metadata:
+    tree = LexborHTMLParser(f"<html lang='en-GB'><head>{head}</head><body><p>x</p></body></html>")
+    declared = read_declared(tree, [linked_data.encode()] if linked_data else [])
+    return choose_metadata(declared, tree, list(headings), list(dates), "https://bay.example/a?utm_source=x")
+
+
+def test_the_site_name_is_cut_off_a_title() -> None:
+    head = "<title>Fog closes the bay - The Bay Post</title><meta property='og:site_name' content='The Bay Post'>"
+    assert read(head).headline == "Fog closes the bay"
+
+
+def test_a_suffix_that_no_other_source_lacks_stays() -> None:
+    assert read("<meta property='og:title' content='Fog - and what it means'>").headline == "Fog - and what it means"
+
+
+def test_sources_that_agree_outvote_a_single_one() -> None:
+    head = "<meta name='twitter:title' content='You will not believe this fog'><title>Fog closes the bay</title>"
+    linked = '{"@type": "NewsArticle", "headline": "Fog closes the bay"}'
+    assert read(head, linked, headings=("Fog closes the bay",)).headline == "Fog closes the bay"
+
+
+def test_a_time_with_a_zone_outvotes_the_same_wall_clock_without() -> None:
+    linked = '{"@type": "NewsArticle", "datePublished": "2024-03-05T09:00:00"}'
+    page = read("<meta property='article:published_time' content='2024-03-05T09:00:00+01:00'>", linked)
+    assert page.date_published == datetime(2024, 3, 5, 8, 0, tzinfo=UTC)
+    assert page.date_source == "page:meta"
+
+
+def test_a_shown_date_is_the_last_resort_and_none_is_none() -> None:
+    assert read("", dates=("5 March 2024",)).date_published == datetime(2024, 3, 5, tzinfo=UTC)
+    assert read("").date_published is None
+    assert read("").date_source is None
+
+
+@pytest.mark.parametrize(
+    ("author", "names"),
+    [
+        ('{"@type": "Person", "name": "Ann Example"}', ["Ann Example"]),
+        ('[{"name": "Ann Example"}, {"name": "Bob Sample"}]', ["Ann Example", "Bob Sample"]),
+        ('"By Ann Example and Bob Sample"', ["Ann Example", "Bob Sample"]),
+        ('"https://bay.example/ann"', []),
+    ],
+)
+def test_authors_are_names(author: str, names: list[str]) -> None:
+    assert read("", f'{{"@type": "NewsArticle", "author": {author}}}').authors == names
+
+
+def test_a_graph_and_raw_line_breaks_in_linked_data_are_read() -> None:
+    linked = '{"@graph": [{"@type": "WebSite"}, {"@type": "NewsArticle", "headline": "Fog closes\nthe bay"}]}'
+    assert read("", linked).headline == "Fog closes the bay"
+
+
+def test_broken_linked_data_loses_nothing_else() -> None:
+    page = read("<meta property='og:title' content='Fog'><link rel='canonical' href='https://bay.example/a'>", "{nope")
+    assert (page.headline, page.canonical_url, page.language) == ("Fog", "https://bay.example/a", "en")

@@ -1,0 +1,215 @@
+"""A news page → its lines, labelled, and what it says about itself.
+
+One lexbor parse, one compiled pass over the serialised body, a two-stage line model, then a decision a line. Pages that
+would cost too much are refused before they are parsed.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from selectolax.lexbor import LexborHTMLParser
+
+from schemas.errors import Rejected, RejectReason
+from schemas.labels import Label
+from transforms.clean.dates import is_dateline
+from transforms.clean.linemodel import body_scores
+from transforms.clean.linetext import LINE_FEATURES
+from transforms.clean.metadata import Metadata, choose_metadata, read_declared
+from transforms.clean.pagecues import load_cues
+from transforms.clean.pagefeatures import considered, line_signatures
+from transforms.clean.pagescan import Scan, scan_page
+from transforms.clean.pagestrip import Stripped, strip_page
+
+_THRESHOLDS = (0.5, 0.3, 0.15)  # the lower ones when too little is left (RECIPES "Pages" 6)
+_FLOOR = 0.15  # lines above it may be body
+_LEAST_SHARE = 0.35
+_LONG_REPEAT = 40  # characters from which a line said twice is furniture the second time
+_BYLINE = re.compile(
+    r"(?:by|von|par|por|di|da|af|av|door|oleh|autor|author|text|words by|written by|reporting by)\b[:\s]", re.IGNORECASE
+)
+_NEAR = 10  # lines from the h1 within which a short line with a date dates the page
+_SHORT = 120  # characters
+_ALIKE = 0.7  # share of a line's words in the headline or description from which they are compared
+_TITLE, _DESCRIPTION, _DIGITS = map(LINE_FEATURES.index, ("title_share", "description_share", "digit_share"))
+_WORDS = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class PageLimits:
+    """Caps on one page; a page over them is rejected, before or while it is parsed."""
+
+    characters: int = 4_000_000  # of decoded HTML; the longest real page that was measured has 1,700,000
+    nodes: int = 60_000  # "<" in it; the most measured is 20,000
+    depth: int = 512  # elements open at once, as in browsers; the deepest real page that was measured has 38
+    work: int = 5_000_000  # sum over tags of the elements open there; the most measured is 140,000
+    formats: int = 300_000  # likewise of formatting elements, opened anew in every block; the most measured is 6,000
+    attributes: int = 256  # in one tag; the most measured is 60
+    seconds: float = 1.0  # CPU time for one page that the caps above are set for
+
+
+@dataclass(frozen=True)
+class PageLine:
+    """One line of a page."""
+
+    text: str
+    label: Label
+    rule: str  # why that label
+    score: float  # how likely it is body, 0..1
+    signature: int  # 63-bit hash of where it stood in the page, for the outlet's memory
+
+
+@dataclass(frozen=True)
+class Page:
+    """What was read: every line that was considered, in page order."""
+
+    lines: list[PageLine]
+    metadata: Metadata
+    quality_flags: list[str]
+
+
+def read_page(html: str, url: str | None, limits: PageLimits) -> Page:
+    """Label the lines of a page and collect its metadata.
+
+    Args:
+      html: a whole page, decoded.
+      url: where it was found, if known.
+      limits: caps.
+
+    Raises:
+      Rejected: TOO_COMPLEX over a cap; NO_BODY when no line is left.
+    """
+    stripped = check_limits(html, limits)
+    tree = LexborHTMLParser(stripped.html)
+    declared = read_declared(tree, stripped.linked_data)
+    body = tree.body
+    scan = scan_page((body.html or "").encode("utf-8", "replace") if body else b"", declared.titles, declared.summary)
+    if scan is None:
+        raise Rejected(RejectReason.TOO_COMPLEX, f"elements nest deeper than {limits.depth}")
+    rows = considered(scan)
+    if not len(rows):
+        raise Rejected(RejectReason.NO_BODY, "the page has no visible text")
+    texts = scan.text.tobytes().decode("utf-8", "replace").split("\n")
+    lines = [texts[row] for row in rows.tolist()]
+    h1 = scan.tags[scan.blocks] == load_cues().line_tags.index("h1") + 1
+    headings = np.flatnonzero(h1).tolist()
+    near = texts[max(0, headings[0] - _NEAR) : headings[0] + _NEAR] if headings else []
+    numbered = (scan.features[rows, _DIGITS] > 0).tolist()
+    dated = [number and is_dateline(line) for number, line in zip(numbered, lines, strict=True)]
+    dates = [line for line in near if len(line) < _SHORT and any(map(str.isdigit, line))]
+    dates += [line for line, date in zip(lines, dated, strict=True) if date]
+    metadata = choose_metadata(declared, tree, [texts[i] for i in headings], dates, url)
+    scores = body_scores(scan, rows)
+    keep, flags = choose_lines(lines, scores, scan.features[rows, 0])
+    labels = _label(lines, keep, dated, scan, rows, metadata)
+    signatures = line_signatures(scan, rows).tolist()
+    return Page(
+        [
+            PageLine(text, label, rule, score, signature)
+            for text, (label, rule), score, signature in zip(lines, labels, scores.tolist(), signatures, strict=True)
+        ],
+        metadata,
+        flags,
+    )
+
+
+def check_limits(html: str, limits: PageLimits) -> Stripped:
+    """Refuse what would cost too much to parse; give what is left of the rest without its scripts.
+
+    Raises:
+      Rejected: TOO_COMPLEX.
+    """
+    if len(html) > limits.characters:
+        raise Rejected(RejectReason.TOO_COMPLEX, f"{len(html)} characters, more than {limits.characters}")
+    encoded = html.encode("utf-8", "replace")
+    nodes = encoded.count(b"<")
+    if nodes > limits.nodes:
+        raise Rejected(RejectReason.TOO_COMPLEX, f"{nodes} tags, more than {limits.nodes}")
+    stripped = strip_page(encoded)
+    if stripped.depth > limits.depth or stripped.work > limits.work or stripped.formats > limits.formats:
+        raise Rejected(
+            RejectReason.TOO_COMPLEX, f"elements nest {stripped.depth} deep, more than {limits.depth}, or too often"
+        )
+    if stripped.attributes > limits.attributes:
+        raise Rejected(
+            RejectReason.TOO_COMPLEX, f"a tag has {stripped.attributes} attributes, more than {limits.attributes}"
+        )
+    return stripped
+
+
+def choose_lines(
+    lines: list[str], scores: NDArray[np.float64], words: NDArray[np.float32]
+) -> tuple[list[bool], list[str]]:
+    """Decide which lines are body.
+
+    Args:
+      lines: of a page, in order.
+      scores: shape (lines,), how likely each is body.
+      words: shape (lines,), how many each has.
+
+    Returns:
+      a decision a line, and flags that say what had to be undone so that something is left.
+    """
+    hopeful = float(words[scores > _FLOOR].sum())
+    for threshold in _THRESHOLDS:
+        keep = scores >= threshold
+        if float(words[keep].sum()) >= _LEAST_SHARE * hopeful:
+            break
+    flags = [] if threshold == _THRESHOLDS[0] else [f"threshold:{threshold}"]
+    if not keep.any():
+        keep[int(np.argmax(words * scores))] = True
+        flags = ["threshold:best-line"]
+    seen: set[str] = set()
+    out = keep.tolist()
+    for i, line in enumerate(lines):
+        if out[i] and len(line) > _LONG_REPEAT:
+            out[i] = line not in seen
+            seen.add(line)
+    return out, flags
+
+
+def _label(  # noqa: PLR0913, PLR0917 -- what is known of the lines, side by side
+    lines: list[str], keep: list[bool], dated: list[bool], scan: Scan, rows: NDArray[np.int64], metadata: Metadata
+) -> list[tuple[Label, str]]:
+    cues = load_cues()
+    blocks = scan.blocks[rows]
+    h1 = scan.tags[blocks] == cues.line_tags.index("h1") + 1
+    captions = (scan.kinds[scan.inner[rows]] >> (1 + cues.ancestor_tags.index("figcaption"))) & 1
+    caption_class = (
+        (scan.own_cues[blocks] | scan.own_cues[scan.inner[rows]]) >> cues.class_groups.index("caption")
+    ) & 1
+    headline, description = _key(metadata.headline), _key(metadata.description)
+    authors = [key for author in metadata.authors if (key := _key(author))]
+    share = scan.features[rows][:, [_TITLE, _DESCRIPTION]] > _ALIKE
+    titled, described = share[:, 0].tolist(), share[:, 1].tolist()
+    out = []
+    for i, line in enumerate(lines):
+        short = len(line) < _SHORT
+        if titled[i] and _key(line) == headline:
+            out.append((Label.HEADLINE, "headline"))
+        elif keep[i]:
+            out.append((Label.BODY, "line-model"))
+        elif h1[i]:
+            out.append((Label.HEADLINE, "h1"))
+        elif described[i] and _key(line) == description:
+            out.append((Label.DESCRIPTION, "description"))
+        elif captions[i] or caption_class[i]:
+            out.append((Label.CAPTION, "caption-element"))
+        elif dated[i]:
+            out.append((Label.DATELINE, "dateline"))
+        elif short and authors and _is_byline(line, authors):
+            out.append((Label.BYLINE, "byline"))
+        else:
+            out.append((Label.FURNITURE, "line-model"))
+    return out
+
+
+def _is_byline(line: str, authors: list[str]) -> bool:
+    """Whether a short line is an author's name, or names one after "By" or its like."""
+    key = _key(line)
+    return key in authors or (_BYLINE.match(line) is not None and any(author in key for author in authors))
+
+
+def _key(text: str | None) -> str:
+    return " ".join(_WORDS.findall((text or "").casefold()))
