@@ -1,0 +1,68 @@
+"""Agglomeration of sparse graphs."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms.cluster.agglomerate import agglomerate, mean_links
+
+
+def cluster(nodes: int, edges: dict[tuple[int, int], float], cut: float = 0.1) -> list[int]:
+    edges = dict(sorted(edges.items()))
+    left = np.array([a for a, _ in edges], np.int32)
+    right = np.array([b for _, b in edges], np.int32)
+    return agglomerate(nodes, left, right, np.array(list(edges.values()), np.float64), cut).tolist()
+
+
+def average_linkage(nodes: int, edges: dict[tuple[int, int], float], cut: float) -> list[int]:
+    """The same by trying every pair of clusters."""
+    groups = [[node] for node in range(nodes)]
+    while len(groups) > 1:
+        links = [
+            (sum(edges.get((min(a, b), max(a, b)), 0) for a in one for b in other) / (len(one) * len(other)), i, j)
+            for i, one in enumerate(groups)
+            for j, other in enumerate(groups)
+            if i < j
+        ]
+        best, i, j = max(links)
+        if best < cut:
+            break
+        groups[i] += groups.pop(j)
+    return [min(group) for node in range(nodes) for group in groups if node in group]
+
+
+def test_a_chain_does_not_make_a_cluster() -> None:
+    chain = {(0, 1): 0.5, (1, 2): 0.12, (2, 3): 0.5}
+    assert cluster(4, chain) == [0, 0, 2, 2]
+
+
+def test_a_clique_does() -> None:
+    assert cluster(4, {(a, b): 0.2 for a in range(4) for b in range(a + 1, 4)}) == [0, 0, 0, 0]
+
+
+def test_no_edges_leave_all_alone() -> None:
+    assert cluster(3, {}) == [0, 1, 2]
+
+
+def test_a_large_loose_story_stays_whole() -> None:
+    rng = np.random.default_rng(5)
+    edges = {(a, b): 0.4 for a in range(80) for b in range(a + 1, 80) if rng.random() < 0.22}
+    assert len(set(cluster(80, edges))) == 1
+
+
+WEIGHTS = st.dictionaries(
+    st.tuples(st.integers(0, 4), st.integers(0, 4)).filter(lambda pair: pair[0] < pair[1]),
+    st.floats(0.01, 1, allow_nan=False),
+    max_size=10,
+)
+
+
+@given(WEIGHTS.filter(lambda edges: len(set(edges.values())) == len(edges)))
+def test_small_clusters_are_average_linkage(edges: dict[tuple[int, int], float]) -> None:
+    assert cluster(5, edges, 0.15) == average_linkage(5, edges, 0.15)
+
+
+def test_mean_links_count_missing_edges_as_nothing() -> None:
+    label = np.array([0, 0, 0, 3])
+    links = mean_links(label, np.array([0, 1, 2], np.int32), np.array([1, 2, 3], np.int32), np.array([0.4, 0.2, 0.9]))
+    assert links.tolist() == [0.2, 0.30000000000000004, 0.1, 1.0]

@@ -1,0 +1,103 @@
+"""What an article says of its days, and how far two articles agree."""
+
+import datetime as dt
+
+import numpy as np
+import pytest
+
+from transforms.cluster import events
+from transforms.cluster.events import UNKNOWN, Agreement, Days
+
+MONDAY, TUESDAY, THURSDAY = 1, 2, 8
+
+
+def day(text: str) -> int:
+    return (dt.date.fromisoformat(text) - dt.date(1970, 1, 1)).days
+
+
+def days(*rows: tuple[int, int, int]) -> Days:
+    first, last, weekdays = zip(*rows, strict=True)
+    return Days(np.array(first, np.int32), np.array(last, np.int32), np.array(weekdays, np.uint8))
+
+
+def agreement(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
+    return float(events.agreements(np.zeros(1, np.int32), np.ones(1, np.int32), days(one, other), Agreement())[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the bridge was closed on monday, march 4, 2019 after",
+        "monday 04 march 2019 13:15 est",
+        "(mon., mar. 4, 2019)",
+        "on monday, 4th march 2019, the",
+        "on monday, march 4th 2019",
+    ],
+)
+def test_a_weekday_with_its_full_date_is_the_day_of_the_event(text: str) -> None:
+    assert events.named_days(text, [])[1] == day("2019-03-04")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "since march 4, 2019 the bridge",  # history, for all we know
+        "on monday, march 5, 2019",  # that was a Tuesday
+        "on monday, march 44, 2019",
+        "in march 2019 the bridge",
+        "file - the bridge on monday, march 4, 2019",
+        "the 2019 march",
+    ],
+)
+def test_other_dates_do_not_tell_the_day(text: str) -> None:
+    assert events.named_days(text, [])[1] is None
+
+
+def test_a_caption_tells_the_day_that_the_article_cannot_be_older_than() -> None:
+    captions = ["The bridge on March 4, 2019. (Jo Doe/Wire)", "The mayor on Jan. 2, 2018"]
+    assert events.named_days("", captions) == (0, None, day("2019-03-04"))
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "FILE - The bridge on Monday, March 4, 2019",
+        "This combination of pictures created on March 4, 2019 shows",
+        "Archive picture of Monday 4 March 2019",
+    ],
+)
+def test_file_photos_tell_nothing(caption: str) -> None:
+    assert events.named_days("", [caption]) == (0, None, None)
+
+
+def test_each_weekday_has_its_bit() -> None:
+    names = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+    assert [events.named_days(f"it fell on {name}, they said", [])[0] for name in names] == [1 << n for n in range(7)]
+    assert events.named_days("a holiday; days later; birthday", [])[0] == 0
+
+
+def test_the_same_day_named_on_different_days_agrees() -> None:
+    monday = day("2019-03-04")
+    assert agreement((monday, monday, MONDAY), (monday + 1, monday + 1, MONDAY)) == 1
+
+
+def test_event_days_apart_tell_two_events() -> None:
+    monday = day("2019-03-04")
+    options = Agreement()
+    assert agreement((monday, monday, MONDAY), (monday + 1, monday + 1, TUESDAY)) == options.next_day
+    assert agreement((monday, monday, MONDAY), (monday + 3, monday + 3, THURSDAY)) < options.next_day
+    week = agreement((monday, monday, MONDAY), (monday + 7, monday + 7, MONDAY))
+    assert week <= options.other_week
+
+
+def test_weekdays_alone_disagree_only_when_none_is_shared() -> None:
+    unknown = (-int(UNKNOWN), int(UNKNOWN))
+    assert agreement((*unknown, MONDAY | TUESDAY), (*unknown, TUESDAY)) == 1
+    assert agreement((*unknown, MONDAY), (*unknown, THURSDAY)) == Agreement().other_weekday
+    assert agreement((*unknown, 0), (*unknown, THURSDAY)) == 1
+
+
+def test_an_article_known_to_be_younger_tells_another_week() -> None:
+    monday = day("2019-03-04")
+    assert agreement((monday, monday, MONDAY), (monday + 21, int(UNKNOWN), MONDAY)) < 0.3
+    assert agreement((monday, monday, MONDAY), (monday - 21, int(UNKNOWN), MONDAY)) == 1
