@@ -1,0 +1,223 @@
+"""Clean: raw blocks → stored clean articles, their catalog and rejects.
+
+    parse ─► stored lines ───────────────────────────────► label ─► stored articles, catalog, rejects
+      ├─► line statistics ─► bucket by outlet ─► memory ────┤
+      └─► article ids ─────► bucket by id ─────► repeats ───┘
+
+No text passes a shuffle: lines wait in scratch, and what is shuffled are keys.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from schemas.blocks import CATALOG, CLEAN, REJECTED, BlockRef, GatherTable, StoredTable, concat, load, new_block, store
+from transforms.clean.label import MemoryOptions, label_block
+from transforms.clean.outlets import MEMORY, STATISTICS, memory_of, merge_memories, outlet_buckets
+from transforms.clean.page import PageLimits
+from transforms.clean.parse import line_statistics, parse_block
+
+BUCKETS = 64
+RECORDS = pa.schema(
+    [
+        pa.field("article_id", pa.int64(), nullable=False),
+        pa.field("source_uri", pa.string(), nullable=False),
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("block", pa.string(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class CleanOptions:
+    """How articles are cleaned."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    limits: PageLimits = field(default_factory=PageLimits)  # caps on one page
+    memory: MemoryOptions = field(default_factory=MemoryOptions)  # when an outlet's repeated lines are furniture
+
+
+class Parsed(NamedTuple):
+    """A parsed and stored block, with what is known of it before the others are."""
+
+    block: BlockRef
+    statistics: pa.Table
+    records: pa.Table  # RECORDS
+    rejects: pa.Table
+
+
+class Labelled(NamedTuple):
+    """A finished and stored block."""
+
+    block: BlockRef
+    catalog: pa.Table
+    rejects: pa.Table
+
+
+@dataclass(eq=False)
+class CleanArticles(beam.PTransform):  # type: ignore[misc]
+    """Raw blocks (RAW) → clean articles.
+
+    Gives `blocks`: BlockRef (parts `parsed`, `lines`, `articles`), `catalog`: CATALOG, `rejects`: REJECTED, and
+    `memory`: a StoredTable of MEMORY for later runs.
+    """
+
+    options: CleanOptions
+    scratch: str
+    known: StoredTable | None = None  # what earlier runs learned of the outlets
+
+    def expand(self, raw: beam.PCollection) -> Any:
+        """Wire."""
+        parsed = raw | "Parse" >> beam.Map(parse_stored, self.options, self.scratch).with_output_types(Parsed)
+        memory = (
+            parsed
+            | "Statistics" >> beam.FlatMap(bucketed_statistics).with_output_types(tuple[int, pa.Table])
+            | "ByOutlet" >> beam.GroupByKey()
+            | "Remember" >> beam.MapTuple(memory_of_bucket).with_output_types(pa.Table)
+            | "Memory" >> GatherTable(MEMORY, self.scratch, "memory", "lookup")
+            | "AddKnown" >> beam.Map(add_known, self.known, self.scratch).with_output_types(StoredTable)
+        )
+        repeats = (
+            parsed
+            | "Records" >> beam.FlatMap(bucketed_records).with_output_types(tuple[int, pa.Table])
+            | "ById" >> beam.GroupByKey()
+            | "Repeated" >> beam.MapTuple(repeats_of_bucket).with_output_types(pa.Table)
+            | "Repeats" >> GatherTable(RECORDS, self.scratch, "repeats", "block")
+        )
+        labelled = (
+            parsed
+            | "Stored" >> beam.Map(_block_of).with_output_types(BlockRef)
+            | "Label"
+            >> beam.Map(
+                label_stored, beam.pvalue.AsSingleton(memory), beam.pvalue.AsSingleton(repeats), self.options
+            ).with_output_types(Labelled)
+        )
+        refused = (
+            parsed | "Unparsed" >> beam.Map(_rejects_of).with_output_types(pa.Table),
+            labelled | "Unlabelled" >> beam.Map(_rejects_of).with_output_types(pa.Table),
+        )
+        return {
+            "blocks": labelled | "Blocks" >> beam.Map(_block_of).with_output_types(BlockRef),
+            "catalog": labelled | "Catalog" >> beam.Map(_catalog_of).with_output_types(pa.Table),
+            "rejects": refused | "Rejects" >> beam.Flatten(),
+            "memory": memory,
+        }
+
+
+def parse_stored(raw: pa.Table, options: CleanOptions, scratch: str) -> Parsed:
+    """Parse a block and store its parts `parsed` and `lines`."""
+    parsed, lines, rejects = parse_block(raw, options.limits)
+    block = new_block(scratch, parsed.num_rows)
+    store(parsed, block.part("parsed"))
+    store(lines, block.part("lines"))
+    statistics = line_statistics(parsed, lines) if options.memory.learn else STATISTICS.empty_table()
+    return Parsed(block, statistics, records_of(block.base, parsed), rejects)
+
+
+def bucketed_statistics(parsed: Parsed) -> list[tuple[int, pa.Table]]:
+    """Line statistics by bucket of the outlet."""
+    return outlet_buckets(parsed.statistics, BUCKETS)
+
+
+def memory_of_bucket(_bucket: int, statistics: Iterable[pa.Table]) -> pa.Table:
+    """What the outlets of a bucket repeat."""
+    return memory_of(concat(statistics, STATISTICS))
+
+
+def add_known(memory: StoredTable, known: StoredTable | None, scratch: str) -> StoredTable:
+    """Add what earlier runs learned."""
+    if known is None or not known.rows:
+        return memory
+    merged = merge_memories([load(memory.path), load(known.path)])
+    return store(merged, new_block(scratch, merged.num_rows).part("memory"))
+
+
+def bucketed_records(parsed: Parsed) -> Iterator[tuple[int, pa.Table]]:
+    """Article ids by bucket."""
+    bucket = parsed.records["article_id"].to_numpy() % BUCKETS
+    for number in np.unique(bucket).tolist():
+        yield number, parsed.records.filter(pa.array(bucket == number))
+
+
+def records_of(base: str, parsed: pa.Table) -> pa.Table:
+    """Where each delivered article is; RECORDS."""
+    rows = parsed.num_rows
+    place = [pa.array([base] * rows, pa.string()), pa.array(np.arange(rows, dtype=np.int32))]
+    return pa.table([*(parsed[name] for name in RECORDS.names[:3]), *place], schema=RECORDS)
+
+
+def repeats_of_bucket(_bucket: int, records: Iterable[pa.Table]) -> pa.Table:
+    """All deliveries of an article but the first by source and position; RECORDS."""
+    table = concat(records, RECORDS).sort_by([(name, "ascending") for name in RECORDS.names])
+    ids = table["article_id"].to_numpy()
+    return table.filter(pa.array(np.r_[False, ids[1:] == ids[:-1]][: len(ids)]))
+
+
+def label_stored(block: BlockRef, memory: StoredTable, repeats: StoredTable, options: CleanOptions) -> Labelled:
+    """Finish a block and store its part `articles`."""
+    parsed, lines = load(block.part("parsed")), load(block.part("lines"))
+    repeated = _rows_in(load(repeats.path), block.base, parsed.num_rows)
+    articles, rejects = label_block(parsed, lines, load(memory.path), repeated, options.memory)
+    block = BlockRef(block.base, articles.num_rows)
+    store(articles, block.part("articles"))
+    return Labelled(block, catalog_of(block, articles), rejects)
+
+
+def catalog_of(block: BlockRef, articles: pa.Table) -> pa.Table:
+    """Where each article of a stored block is; CATALOG."""
+    rows = articles.num_rows
+    return pa.table(
+        [
+            articles["article_id"],
+            articles["identity"],
+            pa.array([block.base] * rows, pa.string()),
+            pa.array(np.arange(rows, dtype=np.int32)),
+            articles["outlet"],
+            articles["date_published"],
+            articles["words"],
+        ],
+        schema=CATALOG,
+    )
+
+
+def clean_tables(raw: Iterable[pa.Table], options: CleanOptions) -> tuple[pa.Table, pa.Table]:
+    """Clean blocks without Beam: all articles (CLEAN) and rejects."""
+    parsed = [parse_block(block, options.limits) for block in raw]
+    memory = (
+        memory_of(concat((line_statistics(p, lines) for p, lines, _ in parsed), STATISTICS))
+        if options.memory.learn
+        else MEMORY.empty_table()
+    )
+    repeats = repeats_of_bucket(0, (records_of(str(at), p) for at, (p, _, _) in enumerate(parsed)))
+    done = [
+        label_block(p, lines, memory, _rows_in(repeats, str(at), p.num_rows), options.memory)
+        for at, (p, lines, _) in enumerate(parsed)
+    ]
+    refused = [rejects for _, _, rejects in parsed] + [rejects for _, rejects in done]
+    return concat((articles for articles, _ in done), CLEAN), concat(refused, REJECTED)
+
+
+def _rows_in(repeats: pa.Table, base: str, rows: int) -> NDArray[np.bool_]:
+    repeated = np.zeros(rows, bool)
+    repeated[repeats.filter(pc.equal(repeats["block"], base))["row"].to_numpy()] = True
+    return repeated
+
+
+def _block_of(stage: Parsed | Labelled) -> BlockRef:
+    return stage.block
+
+
+def _catalog_of(stage: Labelled) -> pa.Table:
+    return stage.catalog
+
+
+def _rejects_of(stage: Parsed | Labelled) -> pa.Table:
+    return stage.rejects

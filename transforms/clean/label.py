@@ -1,0 +1,205 @@
+"""Parsed lines and what is known of their outlets → clean articles, with everything that was taken out beside them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from schemas.blocks import CLEAN, PARSED, REJECTED, REMOVED_LINE
+from schemas.errors import RejectReason
+from schemas.labels import LABEL_CODES, Label
+from transforms.clean.outlets import recall
+from transforms.clean.plaintext import row_starts
+from transforms.clean.textlines import (
+    COLON,
+    ELLIPSIS,
+    FULL_STOP,
+    NO_END,
+    QUESTION,
+    count_words,
+    line_numbers,
+    measured_lines,
+)
+
+BoolArray = NDArray[np.bool_]
+
+HEAD_EDGE, FOOT_EDGE = 3, 5  # lines from an article's start or end that count as its edge
+STAGE = "clean"
+SAMPLE = 200
+_BODY, _FURNITURE, _CAPTION, _CREDIT = (
+    LABEL_CODES[label] for label in (Label.BODY, Label.FURNITURE, Label.CAPTION, Label.CREDIT)
+)
+_MEMORY_RULE = "outlet-memory"
+_MOSTLY = 0.5
+_LABEL_WORDS = 12  # an unfinished line up to this length is a label or heading
+_SPEAKS = 2  # words of sites and of address: the outlet speaks to the reader
+_TEMPLATE_NUMBERS = 2  # a sentence with as many numbers returns with others: results, weather, markets
+_SUBHEADING_WORDS = 8  # "What happened?" returns in explainers, and is body there
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """When a line that returns in an outlet is furniture."""
+
+    learn: bool = True  # count lines by outlet at all
+    stories_anywhere: int = 20  # distinct stories that make any line furniture
+    stories_edge: int = 3  # … a line that stands at an article's edge here, or mostly does
+    stories_weak: int = (
+        2  # … an unfinished line at an edge, one that talks to the reader, or one that a line model doubts
+    )
+    sure: float = 0.995  # below this probability of being body a line counts as doubted
+    kept_share: float = 0.25  # undone where less than this share of the body words remains
+
+
+def edge_lines(row: NDArray[np.int32], rows: int) -> BoolArray:
+    """Which lines stand at the edge of their article; shape (lines,)."""
+    number, whole = line_numbers(row), np.bincount(row, minlength=rows)
+    return (number < HEAD_EDGE) | (whole[row] - number <= FOOT_EDGE)
+
+
+def label_block(
+    parsed: pa.Table, lines: pa.Table, memory: pa.Table, repeated: BoolArray, options: MemoryOptions
+) -> tuple[pa.Table, pa.Table]:
+    """Finish a block.
+
+    Args:
+      parsed: PARSED.
+      lines: LINES of the same articles.
+      memory: outlets.MEMORY, of all outlets.
+      repeated: shape (articles,), which were delivered before.
+      options: when memory decides.
+
+    Returns:
+      articles (CLEAN) and rejects (REJECTED).
+    """
+    rows = parsed.num_rows
+    row, label = lines["row"].to_numpy(), lines["label"].to_numpy().copy()
+    text = lines["text"].combine_chunks()
+    words = count_words(text)
+    remembered = remembered_furniture(parsed, lines, memory, options)
+    undone = _undone(row, rows, words, label == _BODY, remembered, options)
+    remembered &= ~undone[row]
+    label[remembered] = _FURNITURE
+    rule = pc.if_else(pa.array(remembered), _MEMORY_RULE, lines["rule"].combine_chunks())
+
+    flags = _with_flag(parsed["quality_flags"].combine_chunks(), undone, "outlet-memory-undone")
+    body = label == _BODY
+    total = np.bincount(row, words * body, rows).astype(np.int32)
+    columns = [flags if name == "quality_flags" else parsed[name] for name in PARSED.names]
+    removed = _removed(lines, text, label, rule, ~body)
+    articles = pa.table(
+        [
+            *columns,
+            pc.binary_join(_gather(text, row, body, rows), "\n"),
+            _gather(text, row, label == _CAPTION, rows),
+            _gather(text, row, label == _CREDIT, rows),
+            pa.ListArray.from_arrays(pa.array(row_starts(row[~body], rows)), removed),
+            pa.array(total),
+        ],
+        schema=CLEAN,
+    )
+    empty = (total == 0) & ~repeated
+    rejects = pa.concat_tables(
+        [
+            _rejects(
+                parsed,
+                text,
+                row,
+                repeated,
+                RejectReason.DUPLICATE_INPUT,
+                "the same record was delivered before; the first one is kept",
+            ),
+            _rejects(parsed, text, row, empty, RejectReason.NO_BODY, "no line of it could be an article's body"),
+        ]
+    )
+    return articles.filter(pa.array(~repeated & ~empty)), rejects
+
+
+def remembered_furniture(parsed: pa.Table, lines: pa.Table, memory: pa.Table, options: MemoryOptions) -> BoolArray:
+    """Which body lines the outlet's memory takes for furniture; shape (lines,)."""
+    row, label = lines["row"].to_numpy(), lines["label"].to_numpy()
+    taken = np.zeros(len(row), bool)
+    if not options.learn or not memory.num_rows:
+        return taken
+    outlets = parsed["outlet"].combine_chunks().take(pa.array(row))
+    stories, edge_share = recall(memory, outlets, lines["line_key"].to_numpy())
+    at = np.flatnonzero(
+        (label == _BODY) & (stories >= min(options.stories_weak, options.stories_edge, options.stories_anywhere))
+    )
+    known = measured_lines(row[at], lines["text"].combine_chunks().take(pa.array(at)))
+    stories, score = stories[at], lines["score"].to_numpy()[at]
+    edge = edge_lines(row, parsed.num_rows)[at] | (edge_share[at] >= _MOSTLY)
+    ending, words = known.column("ending"), known.column("words")
+    unfinished = np.isin(ending, (NO_END, COLON, ELLIPSIS)) & (words <= _LABEL_WORDS)
+    speaks = (known.column("site") + known.column("address") >= _SPEAKS) & (known.column("site") > 0)
+    speaks &= known.column("quotes") == 0
+    subheading = (ending == QUESTION) & (words <= _SUBHEADING_WORDS)
+    template = (known.column("numbers") >= _TEMPLATE_NUMBERS) & (ending == FULL_STOP) & (known.column("site") == 0)
+    weak = (edge & (unfinished | speaks)) | (score < options.sure)
+    enough = (stories >= options.stories_edge) & edge | (stories >= options.stories_weak) & weak
+    taken[at] = (stories >= options.stories_anywhere) | (enough & ~subheading & ~template)
+    return taken
+
+
+def _undone(  # noqa: PLR0913, PLR0917 -- the columns of a line
+    row: NDArray[np.int32],
+    rows: int,
+    words: NDArray[np.int32],
+    body: BoolArray,
+    remembered: BoolArray,
+    options: MemoryOptions,
+) -> BoolArray:
+    """Rows in which memory would leave too little."""
+    before = np.bincount(row, words * body, rows)
+    after = np.bincount(row, words * (body & ~remembered), rows)
+    return (after < options.kept_share * before) & (after < before)
+
+
+def _gather(text: pa.Array, row: NDArray[np.int32], kept: BoolArray, rows: int) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array(row_starts(row[kept], rows)), text.filter(pa.array(kept)))
+
+
+def _removed(lines: pa.Table, text: pa.Array, label: NDArray[np.int8], rule: pa.Array, gone: BoolArray) -> pa.Array:
+    at = pa.array(np.flatnonzero(gone))
+    names = pa.array(list(Label), pa.string()).take(pa.array(label[gone]))
+    arrays = [lines["line"].combine_chunks().take(at), text.take(at), names, rule.take(at)]
+    return pa.StructArray.from_arrays(arrays, fields=list(REMOVED_LINE))
+
+
+def _with_flag(flags: pa.Array, rows: BoolArray, flag: str) -> pa.Array:
+    if not rows.any():
+        return flags
+    return pa.array(
+        [[*(has or []), flag] if hit else has for has, hit in zip(flags.to_pylist(), rows.tolist(), strict=True)],
+        flags.type,
+    )
+
+
+def _rejects(  # noqa: PLR0913, PLR0917 -- likewise
+    parsed: pa.Table,
+    text: pa.Array,
+    row: NDArray[np.int32],
+    refused: BoolArray,
+    reason: RejectReason,
+    detail: str,
+) -> pa.Table:
+    starts = row_starts(row, parsed.num_rows)
+    return pa.Table.from_pylist(
+        [
+            {
+                "source_uri": parsed["source_uri"][at].as_py(),
+                "position": parsed["position"][at].as_py(),
+                "source_id": parsed["source_id"][at].as_py(),
+                "stage": STAGE,
+                "reason": str(reason),
+                "detail": detail,
+                "sample": text[int(starts[at])].as_py()[:SAMPLE]
+                if starts[at] < starts[at + 1]
+                else parsed["headline"][at].as_py(),
+            }
+            for at in np.flatnonzero(refused).tolist()
+        ],
+        REJECTED,
+    )

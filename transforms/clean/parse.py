@@ -1,0 +1,276 @@
+"""Raw records → parsed articles and their lines with a first label; each article that cannot be used → a reject."""
+
+import functools
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.blocks import LINES, PARSED, REJECTED
+from schemas.errors import Rejected, RejectReason
+from schemas.ids import article_id
+from schemas.labels import LABEL_CODES
+from transforms.clean import dates
+from transforms.clean.addresses import canonical_url, domain_of, identity_of, outlet_in
+from transforms.clean.fragments import is_fragment, read_fragment
+from transforms.clean.label import SAMPLE, STAGE, edge_lines
+from transforms.clean.outlets import STATISTICS
+from transforms.clean.page import Page, PageLimits, read_page
+from transforms.clean.phrases import NO_RULE, find_cues
+from transforms.clean.plaintext import (
+    BODY,
+    BYLINE,
+    DATELINE,
+    DESCRIPTION,
+    FURNITURE,
+    HEADLINE,
+    authors_of,
+    head_fields,
+    label_texts,
+    row_starts,
+)
+from transforms.clean.textlines import count_words, line_keys, measured_lines, split_lines
+
+_MARKUP = re.compile(r"</(?:p|div|a|li|span|em|strong|b|i|h[1-6])>|<(?:br|p)\s*/?>")
+
+
+def parse_block(raw: pa.Table, limits: PageLimits) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Read a block.
+
+    Args:
+      raw: RAW.
+      limits: caps on a page.
+
+    Returns:
+      articles (PARSED), their lines (LINES) and rejects (REJECTED).
+    """
+    records = raw.to_pylist()
+    rejects: list[dict[str, Any]] = []
+    articles: dict[int, dict[str, Any]] = {}
+    pages: dict[int, Page] = {}
+    for at, record in enumerate(records):
+        if _is_plain(record):
+            continue
+        with _rejecting(record, rejects):
+            pages[at] = _read_markup(record, limits)
+            articles[at] = _page_fields(record, pages[at])
+    plain = [at for at, record in enumerate(records) if _is_plain(record)]
+    fields, lines = _parse_plain(records, raw, plain, rejects)
+    articles |= fields
+    order = sorted(articles)
+    parsed = pa.Table.from_pylist([articles[at] for at in order], PARSED)
+    if pages:
+        fragments = [at for at in pages if is_fragment(_markup(records[at]))]
+        lines = pa.concat_tables([lines, _page_lines(pages, fragments)])
+    return parsed, _in_order(order, lines), pa.Table.from_pylist(rejects, REJECTED)
+
+
+def line_statistics(parsed: pa.Table, lines: pa.Table) -> pa.Table:
+    """What a block's articles tell of their outlets: outlets.STATISTICS, articles without an outlet left out."""
+    rows = parsed.num_rows
+    row = lines["row"].to_numpy()
+    offsets = pa.array(row_starts(row, rows))
+    words = np.where(lines["label"].to_numpy() == BODY, count_words(lines["text"].combine_chunks()), 0).astype(np.int32)
+    headlines = parsed["headline"].combine_chunks()
+    keys = np.where(
+        pc.fill_null(pc.greater(pc.utf8_length(headlines), 0), fill_value=False).to_numpy(zero_copy_only=False),
+        line_keys(pc.fill_null(headlines, "")),
+        0,
+    )
+    table = pa.table(
+        [
+            pc.fill_null(parsed["outlet"], ""),
+            parsed["article_id"],
+            parsed["identity"],
+            pa.array(keys),
+            pa.ListArray.from_arrays(offsets, lines["line_key"].combine_chunks()),
+            pa.ListArray.from_arrays(offsets, pa.array(words)),
+            pa.ListArray.from_arrays(offsets, pa.array(edge_lines(row, rows))),
+        ],
+        schema=STATISTICS,
+    )
+    return table.filter(pc.is_valid(parsed["outlet"]))
+
+
+def _is_plain(record: dict[str, Any]) -> bool:
+    text = record["text"]
+    return record["html"] is None and bool(text) and not text.isspace() and not ("<" in text and _MARKUP.search(text))
+
+
+@contextmanager
+def _rejecting(record: dict[str, Any], rejects: list[dict[str, Any]]) -> Iterator[None]:
+    """One bad article may never lose its block: whatever goes wrong becomes a reject."""
+    try:
+        yield
+    except Rejected as refusal:
+        rejects.append(_reject(record, refusal.reason, refusal.detail))
+    except Exception as error:  # noqa: BLE001 -- a bug on one article is reported with it, and the rest goes on
+        rejects.append(_reject(record, RejectReason.FAILED, f"{type(error).__name__}: {error}"))
+
+
+@functools.lru_cache(maxsize=4096)
+def _timestamp(text: str) -> datetime | None:
+    return dates.parse_timestamp(text)
+
+
+def _markup(record: dict[str, Any]) -> Any:
+    return record["text"] if record["html"] is None else record["html"]
+
+
+def _read_markup(record: dict[str, Any], limits: PageLimits) -> Page:
+    html = _markup(record)
+    if html is None:
+        raise Rejected(RejectReason.MISSING_TEXT, "the record has neither text nor html")
+    if not html.strip():
+        raise Rejected(RejectReason.EMPTY, "nothing but white space")
+    return read_fragment(html, record["url"], limits) if is_fragment(html) else read_page(html, record["url"], limits)
+
+
+def _parse_plain(
+    records: list[dict[str, Any]], raw: pa.Table, plain: list[int], rejects: list[dict[str, Any]]
+) -> tuple[dict[int, dict[str, Any]], pa.Table]:
+    """Fields and lines of the plain texts; `row` of the lines counts records."""
+    texts = raw["text"].combine_chunks().take(pa.array(plain, pa.int64()))
+    lines = split_lines(texts)
+    inline = np.array([records[at]["headline_inline"] and not records[at]["headline"] for at in plain], bool)
+    labelled = label_texts(lines, len(plain), inline)
+    heads = {label: head_fields(lines, labelled, label) for label in (HEADLINE, DESCRIPTION, BYLINE, DATELINE)}
+    articles = {}
+    for row, at in enumerate(plain):
+        with _rejecting(records[at], rejects):
+            said = {label: first[row] for label, first in heads.items() if row in first}
+            articles[at] = _plain_fields(records[at], said, labelled.flags.get(row, []))
+            if articles[at]["outlet"] is None:
+                furniture = pa.array((lines.row == row) & (labelled.label == FURNITURE))
+                articles[at]["outlet"] = outlet_in(lines.text.filter(furniture).to_pylist())
+    table = pa.table(
+        [
+            pa.array(np.array(plain, np.int32)[lines.row] if len(plain) else lines.row),
+            pa.array(lines.number),
+            lines.text,
+            pa.array(labelled.label),
+            labelled.rule_names(),
+            pa.array(labelled.score),
+            pa.array(lines.keys),
+            pa.array(np.zeros(len(lines.row), np.int64)),
+        ],
+        schema=LINES,
+    )
+    return articles, table
+
+
+def _plain_fields(record: dict[str, Any], said: dict[int, str], flags: list[str]) -> dict[str, Any]:
+    """What the record gives, else what the first lines say."""
+    fields = _given_fields(record, record["url"])
+    fields["headline"] = fields["headline"] or said.get(HEADLINE)
+    fields["description"] = fields["description"] or said.get(DESCRIPTION)
+    fields["authors"] = fields["authors"] or (authors_of(said[BYLINE]) if BYLINE in said else [])
+    if fields["date_published"] is None and DATELINE in said:
+        published = _timestamp(said[DATELINE])
+        fields["date_published"] = published
+        fields["date_source"] = "dateline" if published else f"unparsable: {said[DATELINE][:60]}"
+    fields["quality_flags"] = flags
+    return fields
+
+
+def _given_fields(record: dict[str, Any], url: str | None) -> dict[str, Any]:
+    """The fields of PARSED as far as the record itself gives them."""
+    canonical = canonical_url(url)
+    published, source = _given_date(record["date_published"])
+    name = canonical or record["source_id"] or ""
+    return {
+        "article_id": article_id(
+            name, record["headline"] or "", record["html"] if record["html"] is not None else record["text"]
+        ),
+        "identity": identity_of(canonical),
+        "outlet": record["outlet"] or domain_of(url),
+        "headline": record["headline"],
+        "description": record["description"],
+        "authors": record["authors"] or [],
+        "date_published": published,
+        "date_modified": _given_date(record["date_modified"])[0],
+        "date_source": source,
+        "keywords": record["keywords"] or [],
+        "quality_flags": [],
+        **{
+            key: record[key]
+            for key in ("source_uri", "position", "source_id", "url", "language", "section", "fetched_at")
+        },
+    }
+
+
+def _given_date(text: str | None) -> tuple[datetime | None, str]:
+    if not text or not text.strip():
+        return None, "none found"
+    found = _timestamp(text)
+    return found, "metadata" if found else f"unparsable: {text.strip()[:60]}"
+
+
+def _page_fields(record: dict[str, Any], page: Page) -> dict[str, Any]:
+    """What the record gives, else what the page says."""
+    said = page.metadata
+    fields = _given_fields(record, said.canonical_url or record["url"])
+    for name in ("headline", "description", "authors", "date_modified", "language", "section", "keywords"):
+        fields[name] = fields[name] or getattr(said, name)
+    fields["url"] = record["url"] or said.canonical_url
+    fields["outlet"] = record["outlet"] or domain_of(record["url"]) or domain_of(said.canonical_url) or said.site_name
+    if fields["date_published"] is None and said.date_published is not None:
+        fields["date_published"], fields["date_source"] = said.date_published, f"page:{said.date_source}"
+    fields["quality_flags"] = list(page.quality_flags)
+    return fields
+
+
+def _page_lines(pages: dict[int, Page], fragments: list[int]) -> pa.Table:
+    """Lines of the pages (LINES, `row` counts records); fragments, which no model judged, meet the phrase pack."""
+    lines = [
+        (at, text, line) for at, page in pages.items() for line in page.lines if (text := " ".join(line.text.split()))
+    ]
+    measured = measured_lines(
+        np.array([at for at, _, _ in lines], np.int32), pa.array([text for _, text, _ in lines], pa.string())
+    )
+    label = np.array([LABEL_CODES[line.label] for _, _, line in lines], np.int8)
+    rule = np.array([line.rule for _, _, line in lines], object)
+    score = np.array([line.score for _, _, line in lines], np.float32)
+    if fragments:
+        cues = find_cues(measured, np.bincount(measured.row)[measured.row].astype(np.int32))
+        taken = np.isin(measured.row, fragments) & (label == BODY) & (cues.rule != NO_RULE)
+        label[taken] = cues.labels()[taken]
+        rule[taken] = [cues.rules[index].name for index in cues.rule[taken]]
+    signature = pa.array([line.signature for _, _, line in lines], pa.int64())
+    columns = [
+        measured.row,
+        measured.number,
+        measured.text,
+        label,
+        pa.array(rule, pa.string()),
+        score,
+        measured.keys,
+        signature,
+    ]
+    return pa.table([pa.array(c) if isinstance(c, np.ndarray) else c for c in columns], schema=LINES)
+
+
+def _in_order(order: list[int], lines: pa.Table) -> pa.Table:
+    """Lines of the articles in `order` only, article by article; `row` then counts articles."""
+    number = np.full(max([*order, pc.max(lines["row"]).as_py() or 0], default=0) + 1, -1, np.int32)
+    number[order] = np.arange(len(order), dtype=np.int32)
+    rows = number[lines["row"].to_numpy()]
+    at = np.argsort(rows, kind="stable")
+    at = at[rows[at] >= 0]
+    return lines.set_column(0, LINES.field("row"), pa.array(rows)).take(pa.array(at)).combine_chunks()
+
+
+def _reject(record: dict[str, Any], reason: RejectReason, detail: str) -> dict[str, Any]:
+    received = record["html"] or record["text"] or record["headline"]
+    return {
+        **{key: record[key] for key in ("source_uri", "position", "source_id")},
+        "stage": STAGE,
+        "reason": str(reason),
+        "detail": detail,
+        "sample": received[:SAMPLE] if received else None,
+    }
