@@ -11,8 +11,9 @@ SHARED ?= ../shared
 run: $(VENV)/.run  ## Copydesk over seeds/ into out/
 	$(BIN)/copydesk run seeds --output out
 
-test: $(VENV)/.test  ## the unit suite
-	$(BIN)/pytest
+test: $(VENV)/.test  ## the unit suite, then the tests that start whole processes
+	$(BIN)/pytest -m "not process"
+	$(BIN)/pytest -m process
 
 lint: $(VENV)/.test  ## style, types, direction of imports
 	$(BIN)/ruff check .
@@ -25,7 +26,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 quality: $(VENV)/.test  ## the figures against their floors; needs the labelled data in SHARED
-	$(BIN)/python tests/quality/gate.py $(SHARED)
+	$(BIN)/python -m tests.quality.gate $(SHARED)
 
 bench: $(VENV)/.test  ## articles per CPU-second, peak memory, where the time goes
 	$(BIN)/python tests/benchmarks/batch.py $(SHARED)

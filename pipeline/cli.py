@@ -11,13 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 
-from schemas.errors import CopydeskError, UsageError
+from schemas.errors import CopydeskError
 
 INTERRUPTED = 130
+_NOISE = (
+    "apitools not found",
+    "type hint will be ignored",
+)  # of Google; of several inputs
 _BEAM_FLAGS: list[str] = []  # what stood behind `--`
 
 app = typer.Typer(
@@ -176,22 +179,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _BEAM_FLAGS[:] = beam_flags
     _quiet_logs()
     try:
-        app(ours, prog_name="copydesk", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as shown:
-        shown.show()
-        return UsageError.exit_code
-    except click.ClickException as error:
-        error.show()
-        return UsageError.exit_code
+        app(ours, prog_name="copydesk")
+    except SystemExit as done:
+        if done.code == INTERRUPTED:
+            typer.echo("copydesk: interrupted; nothing was committed", err=True)
+        return done.code if isinstance(done.code, int) else 0
     except CopydeskError as error:
         typer.echo(f"copydesk: {error}", err=True)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        typer.echo("copydesk: interrupted; nothing was committed", err=True)
-        return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+    except OSError as error:
+        typer.echo(f"copydesk: {error}; nothing was committed", err=True)
+        return CopydeskError.exit_code
     return 0
 
 
@@ -220,7 +218,7 @@ def _print_json(value: Any) -> None:
 
 
 def _quiet_logs() -> None:
-    """Warnings and worse, on stderr; without Beam's note that Google's client is not installed."""
+    """Warnings and worse, on stderr; without Beam's notes on what it does not need."""
     handler = logging.StreamHandler()
-    handler.addFilter(lambda record: "apitools not found" not in record.getMessage())
+    handler.addFilter(lambda record: not any(note in record.getMessage() for note in _NOISE))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(levelname)s %(name)s: %(message)s")

@@ -2,7 +2,7 @@
 
     [read]      transforms.read.inputs.ReadOptions
     [clean]     transforms.clean.articles.CleanOptions
-    [match]     transforms.match.shingles.MatchOptions
+    [match]     transforms.match.options.MatchOptions
     [copies]    transforms.cluster.copies.CopyOptions
     [stories]   transforms.cluster.stories.StoryOptions
     [write]     transforms.write.staging.WriteOptions
@@ -15,13 +15,13 @@ import tomllib
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from transforms.clean.articles import CleanOptions
-from transforms.cluster.copies import CopyOptions
 
 from schemas.errors import ConfigError
 from schemas.ids import stable_hash
+from transforms.clean.articles import CleanOptions
+from transforms.cluster.copies import CopyOptions
 from transforms.cluster.stories import StoryOptions
-from transforms.match.shingles import MatchOptions
+from transforms.match.options import MatchOptions
 from transforms.read.inputs import ReadOptions
 from transforms.write.staging import WriteOptions
 

@@ -10,12 +10,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 import pyarrow as pa
-from transforms.clean.articles import CleanOptions, label_block, line_statistics, memory_of, no_memory, parse_block
 
-from schemas.blocks import CLEAN, PARSED
+from schemas.blocks import concat
 from schemas.errors import Rejected, UsageError
+from transforms.clean.articles import CleanOptions
+from transforms.clean.label import label_block
+from transforms.clean.outlets import MEMORY, STATISTICS, memory_of
+from transforms.clean.parse import line_statistics, parse_block
 from transforms.read.decode import decode_page, read_all
 from transforms.read.inputs import ReadOptions
 from transforms.read.rows import Row, raw_row, raw_table
@@ -45,12 +49,11 @@ def extract(
     rows = _manifest_rows(manifest)
     errors: dict[str, str] = {}
     blocks = list(_parsed_blocks(_raw_rows(rows, manifest.parent, reading, errors), options, errors))
-    memory = no_memory()
+    memory = MEMORY.empty_table()
     if learn:
         began = time.process_time()
-        memory = memory_of(pa.concat_tables([line_statistics(block.parsed, block.lines) for block in blocks]), options)
-        errors_free = max(sum(block.parsed.num_rows for block in blocks), 1)
-        share = (time.process_time() - began) / errors_free
+        memory = memory_of(concat((line_statistics(block.parsed, block.lines) for block in blocks), STATISTICS))
+        share = (time.process_time() - began) / max(sum(block.parsed.num_rows for block in blocks), 1)
         blocks = [block._replace(seconds=block.seconds + share) for block in blocks]
     predictions = {str(row["id"]): _empty(str(row["id"])) for row in rows}
     for block in blocks:
@@ -114,22 +117,23 @@ def _parsed_blocks(
 
 def _parse(rows: list[tuple[Row, float]], options: CleanOptions, errors: dict[str, str]) -> _Parsed:
     began = time.process_time()
-    parsed, lines, rejects = parse_block(raw_table(row for row, _ in rows), options)
+    parsed, lines, rejects = parse_block(raw_table(row for row, _ in rows), options.limits)
     spent = time.process_time() - began + sum(seconds for _, seconds in rows)
-    errors |= {row["source_uri"]: f"{row['reason']}: {row['detail']}" for row in rejects.to_pylist()}
-    return _Parsed(parsed.cast(PARSED), lines, spent / len(rows))
+    errors |= {row["source_id"]: f"{row['reason']}: {row['detail']}" for row in rejects.to_pylist()}
+    return _Parsed(parsed, lines, spent / len(rows))
 
 
 def _predict(
     block: _Parsed, memory: pa.Table, options: CleanOptions, errors: dict[str, str]
 ) -> Iterator[dict[str, Any]]:
     began = time.process_time()
-    articles, rejects = label_block(block.parsed, block.lines, memory, options)
+    repeated = np.zeros(block.parsed.num_rows, np.bool_)
+    articles, rejects = label_block(block.parsed, block.lines, memory, repeated, options.memory)
     seconds = block.seconds + (time.process_time() - began) / max(block.parsed.num_rows, 1)
-    errors |= {row["source_uri"]: f"{row['reason']}: {row['detail']}" for row in rejects.to_pylist()}
-    for article in articles.cast(CLEAN).to_pylist():
+    errors |= {row["source_id"]: f"{row['reason']}: {row['detail']}" for row in rejects.to_pylist()}
+    for article in articles.to_pylist():
         yield {
-            "id": article["source_uri"],
+            "id": article["source_id"],
             "text": article["text"],
             "headline": article["headline"],
             "description": article["description"],

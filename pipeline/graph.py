@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
-from transforms.clean.articles import CleanArticles
-from transforms.cluster.copies import ClusterCopies
-from transforms.match.signatures import SignArticles
-from transforms.match.verify import VerifyPairs
 
 from pipeline.config import Config
 from schemas.blocks import CATALOG, PAIRS, REJECTED, GatherTable
+from transforms.clean.articles import CleanArticles
+from transforms.cluster.copies import ClusterCopies, SettlePairs
 from transforms.cluster.stories import ClusterStories
 from transforms.match.candidates import FindCandidates
+from transforms.match.signing import SignArticles
+from transforms.match.verify import VerifyPairs
 from transforms.read.articles import ReadArticles
 from transforms.read.inputs import WorkItem
 from transforms.write.staging import WriteTables
@@ -47,11 +47,12 @@ def build(
     clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch)
     catalog = clean["catalog"] | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
     signed = clean["blocks"] | "Sign" >> SignArticles(config.match, scratch)
-    candidates = signed | "Find" >> FindCandidates(config.match)
-    matched = (candidates, catalog, signed) | "Verify" >> VerifyPairs(config.match, scratch)
-    pairs = matched["pairs"] | "Pairs" >> GatherTable(PAIRS, scratch, "pairs", "left")
-    copies = (pairs, catalog) | "Copies" >> ClusterCopies(config.copies, scratch)
+    candidates = signed["signed"] | "Find" >> FindCandidates(config.match)
+    verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match)
+    copies = {"pairs": verified, "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch)
     stories = (clean["blocks"], catalog, copies) | "Stories" >> ClusterStories(config.stories, scratch)
+    settled = {"pairs": verified, "labels": copies} | "Settle" >> SettlePairs(config.match.quote_words)
+    pairs = settled | "Pairs" >> GatherTable(PAIRS, scratch, "pairs", "left")
     early = pipeline | "Refused" >> beam.Create([refused])
     rejects = (
         (early, read["rejects"], clean["rejects"])

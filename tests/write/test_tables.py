@@ -184,7 +184,6 @@ def test_parquet_settings_are_those_of_the_contract(tmp_path: Path) -> None:
         values[name] = pa.array(["x", "y", "z"])
     for name in ("words", "removed_lines"):
         values[name] = pa.array(np.arange(3, dtype=np.int32))
-    values["source_position"] = pa.array(np.arange(3))
     write_parquet(pa.table(values), ARTICLES, str(path))
     file = pq.ParquetFile(path)
     group = file.metadata.row_group(0)

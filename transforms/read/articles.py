@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -23,7 +24,7 @@ class ReadArticles(beam.PTransform):  # type: ignore[misc]
 
     options: ReadOptions
 
-    def expand(self, items: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
+    def expand(self, items: beam.PCollection) -> Any:  # Beam takes a named type for an element's
         """Wire."""
         return (
             items
@@ -32,7 +33,7 @@ class ReadArticles(beam.PTransform):  # type: ignore[misc]
         )
 
 
-def tagged_blocks(item: WorkItem, options: ReadOptions) -> Iterator[pa.Table | beam.pvalue.TaggedOutput]:
+def tagged_blocks(item: WorkItem, options: ReadOptions) -> Iterator[Any]:
     """Blocks of raw rows as they fill, blocks of rejects under their tag."""
     for table in blocks_of(read_item(item, options)):
         yield beam.pvalue.TaggedOutput(REJECTS, table) if table.schema.equals(REJECTED) else table

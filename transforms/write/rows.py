@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.blocks import BlockRef, load
+from schemas.blocks import CLEAN, BlockRef, load
 from schemas.ids import format_id, format_ids
 from schemas.labels import Relation
 from schemas.tables import ARTICLES, COPIES, PAIRS, REJECTS, REMOVED, STORIES
@@ -49,7 +49,7 @@ def article_order(catalog: pa.Table, copies: pa.Table, stories: pa.Table) -> pa.
 def fetch(order: pa.Table, columns: list[str]) -> pa.Table:
     """Columns of the clean articles behind the rows of `order`, in its order; each block is opened once."""
     if not order.num_rows:
-        return pa.table({name: pa.array([], pa.null()) for name in columns})
+        return CLEAN.empty_table().select(columns)
     blocks = order["block"].combine_chunks().dictionary_encode()
     codes, rows = blocks.indices.to_numpy(), order["row"].to_numpy()
     parts, places = [], []
@@ -73,7 +73,6 @@ def article_rows(order: pa.Table) -> pa.Table:
         "copy_relation": _relations(order["relation"]),
         "copy_similarity": order["similarity"],
         "removed_lines": pc.cast(pc.list_value_length(clean["removed"]), pa.int32()),
-        "source_position": clean["position"],
     }
     return _ordered(made | {name: clean[name] for name in clean.column_names}, ARTICLES.schema)
 
@@ -171,8 +170,7 @@ def reject_rows(rejects: pa.Table) -> pa.Table:
 
 
 _LABELS = {"article_id", "copy_id", "story_id", "story_score", "copy_relation", "copy_similarity"}
-_DERIVED = {"removed_lines", "source_position"}
-_FROM_CLEAN = [name for name in ARTICLES.schema.names if name not in _LABELS | _DERIVED] + ["removed", "position"]
+_FROM_CLEAN = [name for name in ARTICLES.schema.names if name not in _LABELS | {"removed_lines"}] + ["removed"]
 _GROUPED = ["article_id", "copy_id", "story_id", "representative", "outlet", "published", "similarity"]
 _GROUPED += ["weakest_link", "story_score"]
 

@@ -1,0 +1,102 @@
+"""The command line: what is asked wrongly is named, and costs nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["bogus"], "bogus"),
+        (["run", "--bogus"], "--bogus"),
+        (["run", "seeds"], "--output"),
+        (["run", "nowhere.txt", "--output", "out"], "nowhere.txt"),
+        (["run", "article.txt", "--output", "out", "--", "--no_such_beam_flag=1"], "--no_such_beam_flag"),
+        (["run", "article.txt", "--output", "out", "--runner", "NoSuchRunner"], "NoSuchRunner"),
+        (["run", "article.txt", "--output", "out", "--workers", "0"], "--workers"),
+        (["run", "article.txt", "--output", "store://bucket/out"], "store:/"),
+        (["run", "article.txt", "--output", "out", "--config", "nowhere.toml"], "nowhere.toml"),
+        (["extract", "nowhere.jsonl", "--output", "p.jsonl"], "nowhere.jsonl"),
+        (["snapshots", "nowhere"], "copydesk run"),
+        (["explain", "article", "nowhere", "0"], "nowhere"),
+        (["explain", "word", "out"], "word"),
+    ],
+)
+def test_what_cannot_be_meant_is_named_and_exits_2(
+    words: list[str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("article.txt").write_text("Headline\n\nBody of the article.")
+    assert main(words) == 2
+    shown = capsys.readouterr()
+    assert named in shown.err
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+    assert not Path("out").exists() or not list(Path("out/manifests").glob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("toml", "named"),
+    [
+        ("[read]\nmax_artcle_bytes = 5", "read.max_artcle_bytes: no such option"),
+        ("[nonsense]\na = 1", "nonsense: no such option"),
+        ("[write]\nmax_rows = 'many'", "write.max_rows"),
+        ("[rejects]\nmax_share = 2", "rejects.max_share"),
+        ("not toml", "is not TOML"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_names_the_key(
+    toml: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, article = tmp_path / "c.toml", tmp_path / "article.txt"
+    config.write_text(toml)
+    article.write_text("Headline\n\nBody.")
+    assert main(["run", str(article), "--output", str(tmp_path / "out"), "--config", str(config)]) == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("m.csv", "file,outlet\na.txt,Example\na.txt,Other\n", "row 2"),
+        ("m.csv", "outlet\nExample\n", "row 1"),
+        ("m.jsonl", '{"file": "a.txt", "colour": "red"}\n', "colour"),
+        ("m.jsonl", "[1]\n", "not an object"),
+        ("m.jsonl", "{\n", "cannot be read"),
+    ],
+)
+def test_a_metadata_file_that_does_not_fit_names_the_row(
+    name: str, content: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, article = tmp_path / name, tmp_path / "a.txt"
+    path.write_text(content)
+    article.write_text("Headline\n\nBody.")
+    assert main(["run", str(article), "--output", str(tmp_path / "out"), "--metadata", str(path)]) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "explain" in capsys.readouterr().out
+
+
+def test_the_contract_is_printed_in_three_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "--json"]) == 0
+    contract = json.loads(capsys.readouterr().out)
+    assert [table["name"] for table in contract["tables"]] == [
+        "articles",
+        "copies",
+        "stories",
+        "pairs",
+        "removed",
+        "rejects",
+    ]
+    assert all(column["description"] for table in contract["tables"] for column in table["columns"])
+    assert main(["schema", "--markdown"]) == 0
+    assert "| 1 | article_id | string | no |" in capsys.readouterr().out
+    assert main(["schema"]) == 0
+    assert "ARTICLES" in capsys.readouterr().out
