@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,6 +153,22 @@ def test_duckdb_polars_and_pyarrow_read_the_articles(out: Path) -> None:
     assert frame.schema["date_published"] == pl.Datetime("us", "UTC")
 
 
+def test_articles_without_dates_are_read_by_all_three(
+    records: list[Record], write_jsonl: Write, tmp_path: Path
+) -> None:
+    undated = [{**record, "date": None} for record in records[:3]]
+    path = write_jsonl(tmp_path / "undated.jsonl", undated)
+    assert main(["run", str(path), "--output", str(tmp_path / "out"), "--json"]) == 0
+    for table in ("articles", "stories", "copies"):
+        pattern = f"{tmp_path}/out/current/{table}/**/*.parquet"
+        counted = duckdb.connect().execute(f"SELECT count(*), count(date) FROM '{pattern}'").fetchone()
+        assert counted is not None
+        height = pl.read_parquet(pattern).height
+        assert counted[0] == height == pq.read_table(tmp_path / "out/current" / table).num_rows
+        assert counted[1] == 0
+        assert height == 3 or table != "articles"
+
+
 def test_snapshots_and_explanations_can_be_read(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["snapshots", str(out), "--json"]) == 0
     (snapshot,) = json.loads(capsys.readouterr().out)
@@ -210,6 +227,7 @@ def test_a_run_that_keeps_nothing_commits_nothing_and_exits_3(
 def test_a_run_killed_at_any_moment_leaves_the_snapshot_readable(
     out: Path, records: list[Record], write_jsonl: Write, tmp_path: Path
 ) -> None:
+    out = shutil.copytree(out, tmp_path / "out", symlinks=True)
     before = rows(out, "articles")
     path = write_jsonl(tmp_path / "other.jsonl", records[:20])
     words = [*COPYDESK, "run", str(path), "--output", str(out)]

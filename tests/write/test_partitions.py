@@ -5,7 +5,7 @@ import datetime as dt
 import pyarrow as pa
 import pytest
 
-from transforms.write.partitions import UNDATED, Slice, date_unit, partition_slices
+from transforms.write.partitions import NO_DATES, UNDATED, Slice, date_unit, partition_slices
 
 
 def times(*days: str | None) -> pa.ChunkedArray:
@@ -37,5 +37,6 @@ def test_a_partition_is_named_by_its_first_day_and_cut_at_the_cap() -> None:
     ]
 
 
-def test_a_table_without_rows_still_gets_a_file() -> None:
-    assert list(partition_slices(times(), "D", 10)) == [Slice(UNDATED, 0, 0, 0)]
+def test_a_table_without_dates_gets_an_empty_file_under_a_date() -> None:
+    assert list(partition_slices(times(), "D", 10)) == [Slice(NO_DATES, 0, 0, 0)]
+    assert list(partition_slices(times(None), "D", 10)) == [Slice(NO_DATES, 0, 0, 0), Slice(UNDATED, 0, 0, 1)]

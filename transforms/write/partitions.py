@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 UNDATED = "__HIVE_DEFAULT_PARTITION__"  # what Hive, Spark, DuckDB, Polars and pyarrow read as null
+NO_DATES = "1970-01-01"  # holds no rows
 MOST_PARTITIONS = 64  # of one table in one run
 
 _UNITS = ("D", "M", "Y")
@@ -38,14 +39,17 @@ def date_unit(published: pa.ChunkedArray, most: int = MOST_PARTITIONS) -> str:
 def partition_slices(published: pa.ChunkedArray, unit: str, most_rows: int) -> Iterator[Slice]:
     """Cut rows that are sorted by `published`, nulls last, into one file or more for each partition.
 
-    A table without rows gets one file without rows, so that readers always find its schema.
+    A table without a dated row also gets an empty file under NO_DATES: readers then always find the table's schema, and
+    pyarrow, which refuses a key that is null everywhere, the type of the key.
     """
     firsts = _days(published).astype(f"datetime64[{unit}]").astype("datetime64[D]")
+    if not len(firsts) or np.isnat(firsts[0]):
+        yield Slice(NO_DATES, 0, 0, 0)
     numbers = firsts.view(np.int64)  # NaT differs from itself
     changes = (np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist()
     for start, stop in itertools.pairwise([0, *changes, len(firsts)]):
-        name = UNDATED if start == stop or np.isnat(firsts[start]) else str(firsts[start])
-        for part, begin in enumerate(range(start, stop, most_rows) or (start,)):
+        for part, begin in enumerate(range(start, stop, most_rows)):
+            name = UNDATED if np.isnat(firsts[start]) else str(firsts[start])
             yield Slice(name, part, begin, min(begin + most_rows, stop))
 
 
