@@ -43,14 +43,14 @@ def build(
       folders: where workers meet.
     """
     scratch, staging = folders
-    read = pipeline | "Inputs" >> beam.Create(items) | "Read" >> ReadArticles(config.read)
+    read = pipeline | "Inputs" >> beam.Create(items, reshuffle=False) | "Read" >> ReadArticles(config.read)
     clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch)
     catalog = clean["catalog"] | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
     signed = clean["blocks"] | "Sign" >> SignArticles(config.match, scratch)
     candidates = signed["signed"] | "Find" >> FindCandidates(config.match)
     verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match)
     copies = {"pairs": verified, "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch)
-    stories = (clean["blocks"], catalog, copies) | "Stories" >> ClusterStories(config.stories, scratch)
+    stories = {"blocks": clean["blocks"], "copies": copies} | "Stories" >> ClusterStories(config.stories, scratch)
     settled = {"pairs": verified, "labels": copies} | "Settle" >> SettlePairs(config.match.quote_words)
     pairs = settled | "Pairs" >> GatherTable(PAIRS, scratch, "pairs", "left")
     early = pipeline | "Refused" >> beam.Create([refused])

@@ -138,4 +138,4 @@ def test_the_transform_gives_the_labels_of_the_functions(tmp_path: Path, enabled
     with beam.Pipeline("FnApiRunner") as pipeline:
         articles = pipeline | "Blocks" >> beam.Create(refs).with_output_types(BlockRef)
         labels = pipeline | "Copies" >> beam.Create([copies]).with_output_types(StoredTable)
-        assert_that((articles, labels, labels) | ClusterStories(options, str(tmp_path)), check)
+        assert_that({"blocks": articles, "copies": labels} | ClusterStories(options, str(tmp_path)), check)

@@ -1,9 +1,15 @@
 """Words as numbers."""
 
+import unicodedata
+
+import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.training.build_characters import character_tables
+from transforms.match import words
 from transforms.match.words import CUE, DIGIT, PARAGRAPH, QUOTED, Words, split_words
 
 
@@ -66,3 +72,12 @@ def test_any_text_gives_words_that_lie_in_it_and_do_not_depend_on_their_neighbou
         assert words.hashes[part].tolist() == alone.hashes.tolist()
         for at, length in zip(alone.start.tolist(), alone.length.tolist(), strict=True):
             assert text.encode()[at : at + length].decode()
+
+
+def test_the_shipped_characters_are_those_of_their_unicode_version() -> None:
+    if unicodedata.unidata_version != "14.0.0":
+        pytest.skip("the table was built under Unicode 14.0.0, as Python 3.11 has it")
+    classes, folded = words._unicode_tables()  # noqa: SLF001 -- the data under test
+    built_classes, built_folded = character_tables()
+    assert np.array_equal(classes, built_classes)
+    assert np.array_equal(folded, built_folded)

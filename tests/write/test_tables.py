@@ -107,7 +107,7 @@ def written(tmp_path: Path, order: list[int], cut: int, options: WriteOptions | 
     staging.mkdir(parents=True)
     given = stored(tmp_path, order, cut)
     found: dict[str, list[Any]] = {name: [] for name in TABLES} | {"hashes": []}
-    for task in plan_files(str(tmp_path), options or WriteOptions(), **given):
+    for task in plan_files(b"", str(tmp_path), options or WriteOptions(), **given):
         file = write_file(task, str(staging))
         assert (staging / file.path).stat().st_size == file.bytes
         found[file.table] += pq.read_table(staging / file.path, partitioning=None).to_pylist()

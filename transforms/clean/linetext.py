@@ -6,6 +6,7 @@ Words are runs of letters and digits; in scripts that set no spaces between word
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from transforms.clean.pagecues import FNV_OFFSET, FNV_PRIME, Table, find
 
@@ -139,7 +140,19 @@ def _kind(cp):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- compile
     return kind
 
 
-_ASCII = np.array([_kind.py_func(cp) for cp in range(0x80)], np.int64)
+def _ascii_kinds() -> NDArray[np.int64]:
+    """What `_kind` says of the first 128 code points, without running compiled code at import."""
+    kinds = np.zeros(0x80, np.int64)
+    for cp in range(0x80):
+        if chr(cp).isalnum():
+            kinds[cp] = _LETTER | (_UPPER if chr(cp).isupper() else 0) | (_DIGIT if chr(cp).isdigit() else 0)
+        else:
+            for codes, bit in ((_COMMAS, _COMMA), (_SEPARATORS, _SEPARATOR), (_QUOTES, _QUOTE)):
+                kinds[cp] |= bit if cp in codes else 0
+    return kinds
+
+
+_ASCII = _ascii_kinds()
 
 
 @njit(cache=True, nogil=True)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.blocks import COPY_LABELS, PAIRS, ConcatTables, StoredTable, load, store_new
+from schemas.blocks import COPY_LABELS, PAIRS, StoredTable, concat, load, store_new
 from schemas.ids import group_id
 from schemas.labels import RELATION_CODES, Relation
 from transforms.cluster.components import SpanForest, components
@@ -75,18 +75,8 @@ class ClusterCopies(beam.PTransform):  # type: ignore[misc]
             | "Bucket" >> beam.GroupByKey()
             | "Join" >> beam.Map(join_bucket, self.options).with_output_types(tuple[pa.Table, pa.Table])
         )
-        members = (
-            joined
-            | "Members" >> beam.Map(lambda both: both[0]).with_output_types(pa.Table)
-            | "Gather" >> beam.CombineGlobally(ConcatTables(JOINED))
-        )
-        scores = (
-            joined
-            | "Scores" >> beam.Map(lambda both: both[1]).with_output_types(pa.Table)
-            | "Gather scores" >> beam.CombineGlobally(ConcatTables(LINKS))
-        )
         return inputs["catalog"] | "Label" >> beam.Map(
-            store_labels, beam.pvalue.AsSingleton(members), beam.pvalue.AsSingleton(scores), self.scratch
+            store_labels, beam.pvalue.AsIter(joined), self.scratch
         ).with_output_types(StoredTable)
 
 
@@ -218,9 +208,10 @@ def _pieces(
                 yield members, piece
 
 
-def store_labels(catalog: StoredTable, joined: pa.Table, links: pa.Table, scratch: str) -> StoredTable:
-    """Label every article of the catalog and store the labels."""
-    return store_new(label(load(catalog.path), joined, links), scratch, "copies")
+def store_labels(catalog: StoredTable, buckets: Iterable[tuple[pa.Table, pa.Table]], scratch: str) -> StoredTable:
+    """Label every article of the catalog and store the labels; `buckets` are what `join_bucket` gave for each."""
+    joined, links = zip(*buckets, strict=True) if (buckets := list(buckets)) else ((), ())
+    return store_new(label(load(catalog.path), concat(joined, JOINED), concat(links, LINKS)), scratch, "copies")
 
 
 def label(catalog: pa.Table, joined: pa.Table, links: pa.Table) -> pa.Table:

@@ -6,7 +6,7 @@ crowded their neighbourhoods are, and agglomerates. Nothing here is trained; the
 stories of seven sources, one setting for all of them (docs/results.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -64,26 +64,24 @@ class StoryGraph(NamedTuple):
 
 @dataclass(eq=False)
 class ClusterStories(beam.PTransform):  # type: ignore[misc]
-    """(clean blocks, catalog, copy labels) → one stored table of STORY_LABELS; every copy has a row."""
+    """Stories of copies, as one stored table of STORY_LABELS; every copy has a row.
+
+    Takes a dict: `blocks` (clean blocks) and `copies` (one StoredTable of COPY_LABELS).
+    """
 
     options: StoryOptions
     scratch: str
 
-    def expand(self, inputs: Any) -> beam.PCollection:
+    @beam.typehints.no_annotations  # Beam warns of hints that are dicts
+    def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
         """Wire."""
-        articles, _, copies = inputs
-        return (
-            articles
-            | "Features"
-            >> beam.Map(store_features, beam.pvalue.AsSingleton(copies), self.options, self.scratch).with_output_types(
-                StoredTable
-            )
-            | "Gather" >> beam.combiners.ToList().with_output_types(list[StoredTable])
-            | "Cluster"
-            >> beam.Map(store_stories, beam.pvalue.AsSingleton(copies), self.options, self.scratch).with_output_types(
-                StoredTable
-            )
-        )
+        copies = beam.pvalue.AsSingleton(inputs["copies"])
+        features = inputs["blocks"] | "Features" >> beam.Map(
+            store_features, copies, self.options, self.scratch
+        ).with_output_types(StoredTable)
+        return inputs["copies"] | "Cluster" >> beam.Map(
+            store_stories, beam.pvalue.AsIter(features), self.options, self.scratch
+        ).with_output_types(StoredTable)
 
 
 def store_features(block: BlockRef, copies: StoredTable, options: StoryOptions, scratch: str) -> StoredTable:
@@ -93,7 +91,7 @@ def store_features(block: BlockRef, copies: StoredTable, options: StoryOptions, 
 
 
 def store_stories(
-    parts: Sequence[StoredTable], copies: StoredTable, options: StoryOptions, scratch: str
+    copies: StoredTable, parts: Iterable[StoredTable], options: StoryOptions, scratch: str
 ) -> StoredTable:
     """Cluster the features of all blocks and store the labels."""
     gathered = blocks.concat([blocks.load(part.path) for part in parts], FEATURES)

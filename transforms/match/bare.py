@@ -6,18 +6,16 @@ import pyarrow as pa
 
 from schemas.blocks import CATALOG, PAIRS, BlockRef, concat, load, store_new
 from transforms.match.candidates import clone_pairs, pairs_of_bucket, unique_pairs
-from transforms.match.frequencies import ANSWERS, DOCUMENTS
 from transforms.match.options import MatchOptions
-from transforms.match.signing import count_stored, sign_block, split_block, store_documents
+from transforms.match.signing import count_stored, sign_block, split_block, store_answers, store_documents
 from transforms.match.verify import verified_tables
 
 
 def match_blocks(refs: Sequence[BlockRef], options: MatchOptions, scratch: str, buckets: int = 128) -> pa.Table:
     """Clean blocks in, PAIRS out, ascending."""
-    described = concat([split_block(ref, buckets) for ref in refs], DOCUMENTS)
-    documents = store_documents(described, scratch)
-    answers = concat([count_stored(bucket, documents, options, scratch) for bucket in range(buckets)], ANSWERS)
-    frequencies = store_new(answers, scratch, "frequencies")
+    documents = store_documents([split_block(ref, buckets) for ref in refs], scratch)
+    answers = [count_stored(bucket, documents, options, scratch) for bucket in range(buckets)]
+    frequencies = store_answers(answers, scratch)
     signed = [sign_block(ref, documents, frequencies, options) for ref in refs if ref.rows]
     found = [pairs_of_bucket(bucket, signed, options.hot_articles)[0] for bucket in range(options.key_buckets)]
     candidates = unique_pairs([*found, *(clone_pairs(ref) for ref in signed)])

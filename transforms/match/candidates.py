@@ -47,7 +47,6 @@ class FindCandidates(beam.PTransform):  # type: ignore[misc]
         keyed = (
             signed.pipeline
             | "Buckets" >> beam.Create(range(self.options.key_buckets))
-            | "Spread" >> beam.Reshuffle()
             | "Meet"
             >> beam.FlatMap(bucketed_pairs, beam.pvalue.AsList(signed), self.options, self.buckets).with_output_types(
                 tuple[int, pa.Table]

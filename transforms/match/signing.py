@@ -8,6 +8,7 @@ Parts that a block gains here, row by row its clean articles:
     keys     what another article must share to be compared with this one, ordered by bucket
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.blocks import BlockRef, ConcatTables, StoredTable, load, store, store_new
+from schemas.blocks import BlockRef, Gather, StoredTable, concat, load, store, store_new
 from schemas.ids import stable_hash
 from transforms.match.frequencies import (
     ANSWERS,
@@ -60,21 +61,15 @@ class SignArticles(beam.PTransform):  # type: ignore[misc]
     def expand(self, blocks: beam.PCollection) -> dict[str, beam.PCollection]:
         """Wire."""
         described = blocks | "Split" >> beam.Map(split_block, self.buckets).with_output_types(pa.Table)
-        documents = (
-            described
-            | "Gather" >> beam.CombineGlobally(ConcatTables(DOCUMENTS))
-            | "Store" >> beam.Map(store_documents, self.scratch).with_output_types(StoredTable)
-        )
+        documents = described | "Documents" >> Gather(store_documents, (self.scratch,))
         frequencies = (
             blocks.pipeline
             | "Buckets" >> beam.Create(range(self.buckets))
-            | "Spread" >> beam.Reshuffle()
             | "Count"
             >> beam.Map(count_stored, beam.pvalue.AsSingleton(documents), self.options, self.scratch).with_output_types(
                 pa.Table
             )
-            | "Answers" >> beam.CombineGlobally(ConcatTables(ANSWERS))
-            | "Index" >> beam.Map(store_new, self.scratch, "frequencies").with_output_types(StoredTable)
+            | "Frequencies" >> Gather(store_answers, (self.scratch,))
         )
         signed = (
             described
@@ -109,9 +104,15 @@ def split_block(ref: BlockRef, buckets: int) -> pa.Table:
     return pa.table(columns, schema=DOCUMENTS)
 
 
-def store_documents(documents: pa.Table, scratch: str) -> StoredTable:
+def store_documents(tables: Iterable[pa.Table], scratch: str) -> StoredTable:
     """Store what is known of all articles in the order that counting needs."""
+    documents = concat(tables, DOCUMENTS)
     return store_new(documents.sort_by([("block", "ascending"), ("row", "ascending")]), scratch, "documents")
+
+
+def store_answers(tables: Iterable[pa.Table], scratch: str) -> StoredTable:
+    """Store where the frequencies of each bucket are."""
+    return store_new(concat(tables, ANSWERS), scratch, "frequencies")
 
 
 def count_stored(bucket: int, documents: StoredTable, options: MatchOptions, scratch: str) -> pa.Table:

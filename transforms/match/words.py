@@ -7,8 +7,9 @@ cue that what follows is somebody else's text.
 """
 
 import functools
-import unicodedata
+import io
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 import numba
@@ -30,21 +31,10 @@ CUE_WORDS = (
     "recounted report reported reporting reports tweet tweeted tweets via writes writing wrote"
 )
 
-_OTHER, _WORD, _NUMBER, _SINGLE, _MARK, _APOSTROPHE, _OPEN, _CLOSE, _LOW, _TOGGLE, _BREAK, _COLON, _SPACE = range(13)
-_TABLE = 0x20000
-_UNSPACED = (
-    *((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x31F0, 0x31FF)),
-    *((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF)),
-)
-_MARKS = {
-    _APOSTROPHE: "'\u2019\u02bc\uff07",
-    _OPEN: "\u201c\u00ab\u300c\u300e\u275d",
-    _CLOSE: "\u201d\u00bb\u300d\u300f\u275e",
-    _LOW: "\u201e",
-    _TOGGLE: '"\uff02',
-    _BREAK: "\n\r\u2028\u2029",
-    _COLON: ":\uff1a",
-}
+OTHER, WORD, NUMBER, SINGLE, MARK, APOSTROPHE, OPEN, CLOSE, LOW, TOGGLE, BREAK, COLON, SPACE = range(
+    13
+)  # of code points
+TABLE = 0x20000  # code points with a class; those above are OTHER
 _CUE_SLOTS = 256
 
 
@@ -87,28 +77,14 @@ def text_buffers(texts: pa.Array) -> tuple[Int64Array, UInt8Array]:
 
 @functools.cache
 def _unicode_tables() -> tuple[UInt8Array, NDArray[np.uint64]]:
-    """Class of each code point, and up to four 16-bit units of what it folds to, packed from the low end."""
-    classes = np.zeros(_TABLE, np.uint8)
-    folded = np.zeros(_TABLE, np.uint64)
-    for point in range(_TABLE):
-        character = chr(point)
-        category = unicodedata.category(character)
-        if category[0] in "LN" or category == "Mc":
-            plain = unicodedata.normalize("NFKD", character).casefold()
-            units = [ord(c) for c in plain if unicodedata.category(c)[0] in "LN" or unicodedata.category(c) == "Mc"]
-            units = [unit for unit in units if unit <= 0xFFFF][:4]  # noqa: PLR2004 -- 16-bit units, four to a word
-            classes[point] = (_NUMBER if category[0] == "N" else _WORD) if units else _OTHER
-            folded[point] = sum(unit << (16 * k) for k, unit in enumerate(units))
-        elif category in ("Mn", "Me", "Cf"):
-            classes[point] = _MARK
-        elif category == "Zs" or character == "\t":
-            classes[point] = _SPACE
-    for low, high in _UNSPACED:
-        part = classes[low : high + 1]
-        part[part == _WORD] = _SINGLE
-    for kind, characters in _MARKS.items():
-        classes[[ord(c) for c in characters]] = kind
-    return classes, folded
+    """Class of each code point, and up to four 16-bit units of what it folds to, packed from the low end.
+
+    Shipped as data, so that words do not change with the Unicode version of a Python;
+    `tests/training/build_characters.py` makes it.
+    """
+    data = resources.files("transforms.match").joinpath("data/characters.npz").read_bytes()
+    with np.load(io.BytesIO(data)) as tables:
+        return tables["classes"], tables["folded"]
 
 
 @functools.cache
@@ -148,7 +124,7 @@ def _split(data, offsets, classes, folded, cues):  # type: ignore[no-untyped-def
     basis = np.uint64(0xCBF29CE484222325)
     plain = np.zeros(256, np.uint8)
     for letter in range(128):
-        if classes[letter] == _WORD or classes[letter] == _NUMBER:
+        if classes[letter] == WORD or classes[letter] == NUMBER:
             plain[letter] = folded[letter]
     n = 0
     for row in range(rows):
@@ -173,7 +149,7 @@ def _split(data, offsets, classes, folded, cues):  # type: ignore[no-untyped-def
                 until = p
                 here = p
             if p == end:
-                point, kind = 0, np.uint8(_BREAK)
+                point, kind = 0, np.uint8(BREAK)
                 p += 1
             else:
                 byte = np.int64(data[p])
@@ -190,21 +166,21 @@ def _split(data, offsets, classes, folded, cues):  # type: ignore[no-untyped-def
                     point = (byte & 7) << 18 | (np.int64(data[p + 1]) & 0x3F) << 12
                     point |= (np.int64(data[p + 2]) & 0x3F) << 6 | (np.int64(data[p + 3]) & 0x3F)
                     p += 4
-                kind = classes[point] if point < classes.size else np.uint8(_SINGLE if point < 0x32000 else _OTHER)  # noqa: PLR2004 -- compiled
-            if kind in (_WORD, _NUMBER):
+                kind = classes[point] if point < classes.size else np.uint8(SINGLE if point < 0x32000 else OTHER)  # noqa: PLR2004 -- compiled
+            if kind in (WORD, NUMBER):
                 if not inside:
                     inside, value, digit, at = True, basis, 0, here
                 units = folded[point]
                 while units:
                     value = (value ^ (units & np.uint64(0xFFFF))) * prime
                     units >>= np.uint64(16)
-                if kind == _NUMBER:
+                if kind == NUMBER:
                     digit = DIGIT
                 until = p
                 continue
-            if inside and kind in (_MARK, _APOSTROPHE):
+            if inside and kind in (MARK, APOSTROPHE):
                 continue
-            single = kind == _SINGLE
+            single = kind == SINGLE
             while inside or single:
                 if not inside:  # a character that is a word of its own, after the word before it
                     single = False
@@ -222,22 +198,22 @@ def _split(data, offsets, classes, folded, cues):  # type: ignore[no-untyped-def
                     flags[n] |= CUE
                 n += 1
                 paragraph = colon = False
-            if kind in (_SPACE, _SINGLE, _MARK):
+            if kind in (SPACE, SINGLE, MARK):
                 continue
-            if kind == _BREAK:
+            if kind == BREAK:
                 if colon and n > first_of_article:
                     flags[n - 1] |= CUE
                 quoted = low = colon = False
                 paragraph = True
                 continue
-            colon = kind == _COLON
-            if kind == _OPEN:
+            colon = kind == COLON
+            if kind == OPEN:
                 quoted, low = not low, False
-            elif kind == _LOW:
+            elif kind == LOW:
                 quoted = low = True
-            elif kind == _CLOSE:
+            elif kind == CLOSE:
                 quoted = low = False
-            elif kind == _TOGGLE:
+            elif kind == TOGGLE:
                 quoted = not quoted
         bounds[row + 1] = n
     return bounds, hashes[:n].copy(), start[:n].copy(), length[:n].copy(), flags[:n].copy()

@@ -6,7 +6,7 @@ other names; only those listed at the end count.
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -14,7 +14,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
-from schemas.blocks import StoredTable, load, store_new
+from schemas.blocks import Gather, StoredTable, load, store_new
 from schemas.tables import TABLES
 from transforms.write import rows
 from transforms.write.parquet import ROW_GROUP_ROWS, write_parquet
@@ -71,16 +71,15 @@ class WriteTables(beam.PTransform):  # type: ignore[misc]
         pipeline = results["catalog"].pipeline
         return (
             pipeline
-            | "Once" >> beam.Create([self.scratch])
-            | "Plan" >> beam.FlatMap(plan_files, self.options, **sides).with_output_types(FileTask)
+            | "Once" >> beam.Impulse()
+            | "Plan" >> beam.FlatMap(plan_files, self.scratch, self.options, **sides).with_output_types(FileTask)
             | "Spread" >> beam.Reshuffle()
             | "Write" >> beam.Map(write_file, self.staging).with_output_types(StagedFile)
-            | "List" >> beam.combiners.ToList()
-            | "Store" >> beam.Map(store_list, self.staging).with_output_types(str)
+            | "List" >> Gather(store_list, (self.staging,))
         )
 
 
-def plan_files(scratch: str, options: WriteOptions, **stored: StoredTable) -> Iterator[FileTask]:
+def plan_files(_once: bytes, scratch: str, options: WriteOptions, **stored: StoredTable) -> Iterator[FileTask]:
     """Put every table's rows in order, store them, and cut them into files.
 
     Args:
@@ -118,7 +117,7 @@ def write_file(task: FileTask, staging: str) -> StagedFile:
     return StagedFile(task.table, task.slice.partition, task.slice.part, name, table.num_rows, *written)
 
 
-def store_list(files: list[StagedFile], staging: str) -> str:
+def store_list(files: Iterable[StagedFile], staging: str) -> str:
     """Write the list of staged files as JSON, sorted; give its path."""
     path = FileSystems.join(staging, FILE_LIST)
     with FileSystems.create(path, "application/json", "uncompressed") as sink:
