@@ -135,3 +135,18 @@ def test_a_snippet_of_mark_up_is_read_as_one_and_loses_its_furniture() -> None:
         assert rejects.num_rows == 0
         assert articles["text"].to_pylist() == ["\n".join(story("Oak")), "\n".join(story("Elm"))]
         assert [line["rule"] for line in articles["removed"].to_pylist()[0]] == ["feed-footer"]
+
+
+def test_a_record_with_a_headline_alone_is_kept_and_says_so() -> None:
+    articles, rejects = clean_tables([raw(record(0, None, headline="Only this"))], CleanOptions())
+    assert rejects.num_rows == 0
+    assert articles.select(["headline", "text", "words", "quality_flags"]).to_pylist() == [
+        {"headline": "Only this", "text": "", "words": 0, "quality_flags": ["headline-only"]}
+    ]
+
+
+def test_a_brief_that_is_all_caption_keeps_it_and_says_so() -> None:
+    text = "Smoke rises over the harbour on Monday. Credit: AP"
+    articles, _ = clean_tables([raw(record(0, text, headline="Fire"))], CleanOptions())
+    assert articles["text"].to_pylist() == [text]
+    assert articles["quality_flags"].to_pylist() == [["captions-as-body"]]

@@ -43,6 +43,14 @@ def test_other_names_of_the_fields_are_understood(tmp_path: Path) -> None:
     assert not row["headline_inline"]
 
 
+def test_a_headline_alone_is_an_article_and_html_serves_where_text_is_blank(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "a.jsonl", {"title": "Only this", "text": ""}, {"text": " ", "html": "<p>Body.</p>"})
+    (headline, page), rejects = read(path)
+    assert rejects == []
+    assert (headline["headline"], headline["text"], headline["html"]) == ("Only this", None, None)
+    assert (page["text"], page["html"]) == (None, "<p>Body.</p>")
+
+
 def test_a_configured_name_comes_before_ours(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", {"titel": "Mine", "title": "Not mine", "text": "Body."})
     ((row,), _) = read(path, ReadOptions(fields={"headline": "titel"}))
@@ -55,7 +63,7 @@ def test_a_configured_name_comes_before_ours(tmp_path: Path) -> None:
         (b"{broken", RejectReason.BAD_JSON),
         (b"[1, 2]", RejectReason.NOT_AN_OBJECT),
         (b'"text"', RejectReason.NOT_AN_OBJECT),
-        (b'{"id": "x", "headline": "no text"}', RejectReason.MISSING_TEXT),
+        (b'{"id": "x", "url": "https://a.example/1"}', RejectReason.MISSING_TEXT),
         (b'{"text": "   "}', RejectReason.MISSING_TEXT),
         (b'{"text": 5}', RejectReason.BAD_FIELD),
         (b'{"text": "t", "authors": {"a": 1}}', RejectReason.BAD_FIELD),

@@ -27,10 +27,12 @@ BoolArray = NDArray[np.bool_]
 
 HEAD_EDGE, FOOT_EDGE = 3, 5  # lines from an article's start or end that count as its edge
 STAGE = "clean"
+HEADLINE_ONLY = "headline-only"  # flag of a record that came without a text, as many feeds' entries do
 SAMPLE = 200
 _BODY, _FURNITURE, _CAPTION, _CREDIT = (
     LABEL_CODES[label] for label in (Label.BODY, Label.FURNITURE, Label.CAPTION, Label.CREDIT)
 )
+_SENTENCE = 5  # words; a shorter caption is no text
 _MEMORY_RULE = "outlet-memory"
 _MOSTLY = 0.5
 _LABEL_WORDS = 12  # an unfinished line up to this length is a label or heading
@@ -85,6 +87,10 @@ def label_block(
     rule = pc.if_else(pa.array(remembered), _MEMORY_RULE, lines["rule"].combine_chunks())
 
     flags = _with_flag(parsed["quality_flags"].combine_chunks(), undone, "outlet-memory-undone")
+    pictured = np.bincount(row, label == _BODY, rows) == 0
+    captions = (label == _CAPTION) & pictured[row] & (words >= _SENTENCE)  # all that some briefs have
+    label[captions] = _BODY
+    flags = _with_flag(flags, np.bincount(row, captions, rows) > 0, "captions-as-body")
     body = label == _BODY
     total = np.bincount(row, words * body, rows).astype(np.int32)
     columns = [flags if name == "quality_flags" else parsed[name] for name in PARSED.names]
@@ -100,7 +106,8 @@ def label_block(
         ],
         schema=CLEAN,
     )
-    empty = (total == 0) & ~repeated
+    headline_only = np.array([HEADLINE_ONLY in each for each in parsed["quality_flags"].to_pylist()], bool)
+    empty = (total == 0) & ~repeated & ~headline_only
     rejects = pa.concat_tables(
         [
             _rejects(

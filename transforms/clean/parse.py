@@ -18,7 +18,7 @@ from schemas.labels import LABEL_CODES
 from transforms.clean import dates
 from transforms.clean.addresses import canonical_url, domain_of, identity_of, outlet_in
 from transforms.clean.fragments import is_fragment, read_fragment
-from transforms.clean.label import SAMPLE, STAGE, edge_lines
+from transforms.clean.label import HEADLINE_ONLY, SAMPLE, STAGE, edge_lines
 from transforms.clean.outlets import STATISTICS
 from transforms.clean.page import Page, PageLimits, read_page
 from transforms.clean.phrases import NO_RULE, find_cues
@@ -99,7 +99,13 @@ def line_statistics(parsed: pa.Table, lines: pa.Table) -> pa.Table:
 
 def _is_plain(record: dict[str, Any]) -> bool:
     text = record["text"]
+    if _is_headline_only(record):
+        return True
     return record["html"] is None and bool(text) and not text.isspace() and not ("<" in text and _MARKUP.search(text))
+
+
+def _is_headline_only(record: dict[str, Any]) -> bool:
+    return bool(record["headline"]) and not record["text"] and not record["html"]
 
 
 @contextmanager
@@ -174,7 +180,7 @@ def _plain_fields(record: dict[str, Any], said: dict[int, str], flags: list[str]
         published = _timestamp(said[DATELINE])
         fields["date_published"] = published
         fields["date_source"] = "dateline" if published else f"unparsable: {said[DATELINE][:60]}"
-    fields["quality_flags"] = flags
+    fields["quality_flags"] = [*flags, HEADLINE_ONLY] if _is_headline_only(record) else flags
     return fields
 
 
@@ -184,9 +190,7 @@ def _given_fields(record: dict[str, Any], url: str | None) -> dict[str, Any]:
     published, source = _given_date(record["date_published"])
     name = canonical or record["source_id"] or ""
     return {
-        "article_id": article_id(
-            name, record["headline"] or "", record["html"] if record["html"] is not None else record["text"]
-        ),
+        "article_id": article_id(name, record["headline"] or "", record["html"] or record["text"] or ""),
         "identity": identity_of(canonical),
         "outlet": record["outlet"] or domain_of(url),
         "headline": record["headline"],

@@ -58,7 +58,7 @@ def blocks_of(outcomes: Iterable[Outcome]) -> Iterator[pa.Table]:
             rejects.append(outcome.row)
             continue
         rows.append(outcome.row)
-        size += len(outcome.row["text"] or outcome.row["html"])
+        size += len(outcome.row["text"] or outcome.row["html"] or "")
         if len(rows) == BLOCK_ROWS or size >= BLOCK_BYTES:
             yield raw_table(rows)
             rows, size = [], 0

@@ -55,14 +55,15 @@ def raw_row(record: Mapping[str, Any], source_uri: str, position: int, fields: M
         value = record.get(key) if key else None
         if value is not None:
             row[name] = convert(name if key == name else f"{key} ({name})", value)
-    body = row["text"] or row["html"]
-    if not body or not body.strip():
-        raise Rejected(
-            RejectReason.MISSING_TEXT, "neither text nor html: name the fields in [read.fields] of the configuration"
-        )
-    checked(body)
-    if row["text"] and row["html"]:
-        row["html"] = None  # text that somebody extracted already comes first
+    body = next((row[name] for name in ("text", "html") if row[name] and row[name].strip()), None)
+    if body:
+        checked(body)
+        row |= {"text": body if body is row["text"] else None, "html": body if body is row["html"] else None}
+    elif row["headline"]:
+        row |= {"text": None, "html": None}  # a headline alone, as in many feeds
+    else:
+        detail = "no text, html or headline: name the fields in [read.fields] of the configuration"
+        raise Rejected(RejectReason.MISSING_TEXT, detail)
     return row
 
 
