@@ -41,6 +41,7 @@ $(VENV)/.run: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --require-hashes -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q pipeline transforms schemas
 	@touch $@
 
 $(VENV)/.test: requirements-test.lock $(VENV)/.run

@@ -2,9 +2,10 @@
 
     python tests/benchmarks/batch.py SHARED [--rows 12000] [--json FILE]
 
-Each row of the table is a process of its own, measured by the operating system (user and system time of the process and
-its children, largest resident set). The first run warms the compiled code. Compare rows of one table only: machines
-differ and drift.
+Each row of the table is a process of its own, measured by the operating system (user and system time of the process
+and its children, largest resident set). The first run warms the compiled code. Machines differ and drift, so the table
+begins with a yardstick: `datasketch.MinHash.update` over the same articles, one core, in the same minutes; compare
+ratios to it.
 """
 
 import argparse
@@ -14,10 +15,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+from datasketch import MinHash
+
+YARDSTICK = 300  # articles
 COMMAND = Path(sys.executable).with_name("copydesk")
 CASES = {
     "everything": "",
@@ -41,7 +46,8 @@ def main() -> int:
         given = write_articles(source, folder / "articles.jsonl", arguments.rows)
         few = write_articles(source, folder / "few.jsonl", 200)
         timed(folder, few, "")
-        table = [{"case": "start-up (200 articles)", "articles": 200, **timed(folder, few, "")}]
+        table = [yardstick(given)]
+        table += [{"case": "start-up (200 articles)", "articles": 200, **timed(folder, few, "")}]
         table += [
             {"case": case, "articles": arguments.rows, **timed(folder, given, config)} for case, config in CASES.items()
         ]
@@ -54,6 +60,19 @@ def main() -> int:
     if arguments.json:
         arguments.json.write_text(json.dumps(table, indent=1) + "\n")
     return 0
+
+
+def yardstick(given: Path) -> dict[str, Any]:
+    """Sign some of the articles by `MinHash.update` on each word 5-gram, 256 permutations."""
+    with given.open(encoding="utf-8") as lines:
+        texts = [json.loads(line)["text"].lower().split() for line in islice(lines, YARDSTICK)]
+    began, wall = time.process_time(), time.perf_counter()
+    for words in texts:
+        signature = MinHash(num_perm=256, seed=1)
+        for at in range(len(words) - 4):
+            signature.update(" ".join(words[at : at + 5]).encode())
+    spent = {"cpu": time.process_time() - began, "wall": time.perf_counter() - wall, "peak_mib": 0.0}
+    return {"case": "yardstick: datasketch", "articles": len(texts), **spent}
 
 
 def write_articles(source: Path, target: Path, rows: int) -> Path:

@@ -192,6 +192,8 @@ def _positions(wanted: pa.ChunkedArray, ascending: pa.ChunkedArray) -> pa.Array:
 def _groups(order: pa.Table, key: str) -> list[tuple[int, dict[str, list[Any]]]]:
     """Rows of `order` by `key`, inside a group in the order given; groups in order of their key."""
     table = order.select(_GROUPED)
+    times = table["published"].cast(pa.int64())  # many datetimes are slow to make and to read back
+    table = table.set_column(table.schema.get_field_index("published"), "published", times)
     table = table.append_column("relation_name", _relations(order["relation"]))
     table = table.append_column("at", pa.array(np.arange(table.num_rows))).sort_by(
         [(key, "ascending"), ("at", "ascending")]
