@@ -11,9 +11,9 @@ SHARED ?= ../shared
 run: $(VENV)/.run  ## Copydesk over seeds/ into out/
 	$(BIN)/copydesk run seeds --output out
 
-test: $(VENV)/.test  ## the unit suite, then the tests that start whole processes
-	$(BIN)/pytest -m "not process"
-	$(BIN)/pytest -m process
+test: $(VENV)/.test  ## the unit suite, then the tests that run the whole pipeline
+	$(BIN)/pytest -m "not whole"
+	$(BIN)/pytest -m whole
 
 lint: $(VENV)/.test  ## style, types, direction of imports
 	$(BIN)/ruff check .

@@ -22,6 +22,8 @@ import pytest
 
 from pipeline.cli import main
 
+pytestmark = pytest.mark.whole
+
 Record = dict[str, Any]
 Write = Callable[[Path, list[Record]], Path]
 COPYDESK = [sys.executable, "-m", "pipeline"]
@@ -112,7 +114,6 @@ def test_the_same_run_again_does_nothing_and_says_so(
     assert [path.name for path in (out / "manifests").glob("*.json")] == ["000001.json"]
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(("seed", "workers"), [(1, 1), (0, 2)])
 def test_order_workers_and_hash_seed_change_no_byte(
     out: Path, tmp_path: Path, folder: Path, seed: int, workers: int
@@ -223,7 +224,6 @@ def test_a_run_that_keeps_nothing_commits_nothing_and_exits_3(
     assert not (tmp_path / "out/current").exists()
 
 
-@pytest.mark.process
 def test_a_run_killed_at_any_moment_leaves_the_snapshot_readable(
     out: Path, records: list[Record], write_jsonl: Write, tmp_path: Path
 ) -> None:
