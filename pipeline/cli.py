@@ -17,10 +17,6 @@ from rich.console import Console
 from schemas.errors import CopydeskError
 
 INTERRUPTED = 130
-_NOISE = (
-    "apitools not found",
-    "type hint will be ignored",
-)  # of Google; of several inputs
 _BEAM_FLAGS: list[str] = []  # what stood behind `--`
 
 app = typer.Typer(
@@ -218,7 +214,7 @@ def _print_json(value: Any) -> None:
 
 
 def _quiet_logs() -> None:
-    """Warnings and worse, on stderr; without Beam's notes on what it does not need."""
+    """Warnings and worse, on stderr; without Beam's note that Google's client is not installed."""
     handler = logging.StreamHandler()
-    handler.addFilter(lambda record: not any(note in record.getMessage() for note in _NOISE))
+    handler.addFilter(lambda record: "apitools not found" not in record.getMessage())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(levelname)s %(name)s: %(message)s")

@@ -24,27 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import CommitConflict, ContractMismatch, UsageError
+from schemas.files import DataFile
 from schemas.tables import CONTRACT_VERSION, TABLES
 
 _HASH_CHUNK = 1 << 20
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """One committed Parquet file; `path` is relative to the dataset."""
-
-    table: str
-    partition: str
-    part: int
-    path: str
-    rows: int
-    bytes: int
-    sha256: str
-
-    @property
-    def link(self) -> Path:
-        """Where it stands inside a snapshot."""
-        return Path(self.table) / f"date={self.partition}" / f"part-{self.part:05d}.parquet"
 
 
 @dataclass(frozen=True)
@@ -137,7 +120,7 @@ class Dataset:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def commit(self, attempt: Attempt, files: Sequence[Mapping[str, Any]], **about: Any) -> Manifest:
+    def commit(self, attempt: Attempt, files: Sequence[DataFile], **about: Any) -> Manifest:
         """Make the staged files the next snapshot.
 
         Args:
@@ -150,9 +133,9 @@ class Dataset:
           OSError: the disk is full or gone; the dataset stays as it was.
         """
         for file in files:
-            _verify(attempt.files / file["path"], file)
+            _verify(attempt.files / file.path, file.sha256)
         data = self.root / "data" / attempt.name
-        moved = [DataFile(**{**file, "path": f"data/{attempt.name}/{file['path']}"}) for file in files]
+        moved = [file._replace(path=f"data/{attempt.name}/{file.path}") for file in files]
         manifest = Manifest(
             snapshot=attempt.parent + 1,
             parent=attempt.parent,
@@ -229,7 +212,8 @@ class Dataset:
         """Create the manifest, exclusively: this is the moment of commit."""
         draft = staging / "manifest.json"
         with draft.open("w", encoding="utf-8") as sink:
-            json.dump(asdict(manifest), sink, indent=1, ensure_ascii=False)
+            fields = asdict(manifest) | {"files": [file._asdict() for file in manifest.files]}
+            json.dump(fields, sink, indent=1, ensure_ascii=False)
             sink.flush()
             os.fsync(sink.fileno())
         path = self._path(manifest.snapshot)
@@ -305,7 +289,7 @@ def table_folder(root: Path, table: str) -> Path:
     return (root / "current").resolve() / table
 
 
-def _verify(path: Path, file: Mapping[str, Any]) -> None:
+def _verify(path: Path, sha256: str) -> None:
     """See that a staged file is what its writer said.
 
     Raises:
@@ -315,7 +299,7 @@ def _verify(path: Path, file: Mapping[str, Any]) -> None:
     with path.open("rb") as source:
         while data := source.read(_HASH_CHUNK):
             digest.update(data)
-    if digest.hexdigest() != file["sha256"]:
+    if digest.hexdigest() != sha256:
         raise OSError(f"{path}: damaged between writing and commit: run again, and check the disk")
 
 

@@ -1,9 +1,9 @@
 """What a run prints: progress on stderr while it works, then what it did and the stories it found."""
 
 import contextlib
+import fnmatch
 import shlex
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from pipeline.commit import Attempt, Manifest, table_folder
 
 _POLL_SECONDS = 0.2
 _MOST_STORIES = 12
-_STAGES = (  # the last kind of file in the scratch folder tells the stage
-    ("parsed", "reading and parsing"),
-    ("articles", "cleaning"),
-    ("tokens", "signing"),
-    ("pairs", "matching"),
-    ("stories", "writing"),
+_STAGES = (  # the last kind of file that is in the scratch folder tells the stage
+    ("*.parsed.arrow", "parsing"),
+    ("*.articles.arrow", "cleaning"),
+    ("*.tokens.arrow", "signing"),
+    ("*.keys.arrow", "matching"),
+    ("copies-*", "clustering"),
+    ("articles-*", "writing"),
 )
 
 
@@ -56,13 +57,13 @@ class Progress:
 
 
 def stage_of(scratch: Path) -> str:
-    """Name the stage that a run is in, with the blocks it has done."""
+    """Name the stage that a run is in, with the blocks that have come so far."""
+    names: list[str] = []
     with contextlib.suppress(OSError):
-        kinds = Counter(kind for kind, _ in _STAGES for path in scratch.iterdir() if kind in path.name)
-        for kind, stage in reversed(_STAGES):
-            if kinds[kind]:
-                return f"{stage}: {kinds['parsed'] or kinds['articles']} blocks in, {kinds['articles']} clean"
-    return "reading"
+        names = [path.name for path in scratch.iterdir()]
+    counts = [len(fnmatch.filter(names, pattern)) for pattern, _ in _STAGES]
+    reached = next((at for at in reversed(range(len(_STAGES))) if counts[at]), None)
+    return "reading" if reached is None else f"{_STAGES[reached][1]}: {counts[0]} blocks parsed, {counts[1]} clean"
 
 
 def print_run(console: Console, manifest: Manifest, output: Path, *, repeated: bool) -> None:

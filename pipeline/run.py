@@ -18,6 +18,7 @@ from pipeline.graph import Folders, build
 from pipeline.metadata import Known
 from schemas.blocks import REJECTED
 from schemas.errors import CopydeskError, RejectReason, TooManyRejects, UsageError
+from schemas.files import DataFile
 from schemas.ids import stable_hash
 from schemas.tables import CONTRACT_VERSION
 from transforms.read.inputs import Plan, plan_inputs
@@ -107,20 +108,20 @@ def _refused(plan: Plan) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=REJECTED)
 
 
-def _staged_files(attempt: Attempt) -> list[dict[str, Any]]:
+def _staged_files(attempt: Attempt) -> list[DataFile]:
     path = attempt.files / FILE_LIST
     if not path.exists():
         raise CopydeskError("the pipeline ended without a list of files: see the runner's log; nothing was committed")
-    files: list[dict[str, Any]] = orjson.loads(path.read_bytes())
+    files = [DataFile(**file) for file in orjson.loads(path.read_bytes())]
     path.unlink()
     return files
 
 
-def _summary(attempt: Attempt, files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def _summary(attempt: Attempt, files: Sequence[DataFile]) -> dict[str, int]:
     """The counts that a run prints; they go into the manifest."""
     kept, rejected = _rows(files, "articles"), _rows(files, "rejects")
-    labels = [_column(attempt, file, "label") for file in files if file["table"] == "removed"]
-    reasons = [_column(attempt, file, "reason") for file in files if file["table"] == "rejects"]
+    labels = [_column(attempt, file, "label") for file in files if file.table == "removed"]
+    reasons = [_column(attempt, file, "reason") for file in files if file.table == "rejects"]
     return {
         "articles_read": kept + rejected,
         "articles_kept": kept,
@@ -134,9 +135,7 @@ def _summary(attempt: Attempt, files: Sequence[Mapping[str, Any]]) -> dict[str, 
     }
 
 
-def _check_rejects(
-    attempt: Attempt, files: Sequence[Mapping[str, Any]], summary: Mapping[str, int], config: Config
-) -> None:
+def _check_rejects(attempt: Attempt, files: Sequence[DataFile], summary: Mapping[str, int], config: Config) -> None:
     """Abandon a run that refused too much.
 
     Raises:
@@ -148,7 +147,7 @@ def _check_rejects(
     too_many = records >= limits.from_records and refused > limits.max_share * records
     if summary["articles_kept"] and not too_many:
         return
-    tables = [pq.read_table(attempt.files / file["path"]) for file in files if file["table"] == "rejects"]
+    tables = [pq.read_table(attempt.files / file.path) for file in files if file.table == "rejects"]
     rejects = pa.concat_tables(tables)
     if not rejects.num_rows:
         raise TooManyRejects("no articles in the input; nothing was committed")
@@ -165,12 +164,12 @@ def _check_rejects(
     )
 
 
-def _rows(files: Sequence[Mapping[str, Any]], table: str) -> int:
-    return sum(file["rows"] for file in files if file["table"] == table)
+def _rows(files: Sequence[DataFile], table: str) -> int:
+    return sum(file.rows for file in files if file.table == table)
 
 
-def _column(attempt: Attempt, file: Mapping[str, Any], name: str) -> pa.ChunkedArray:
-    return pq.read_table(attempt.files / file["path"], columns=[name])[name]
+def _column(attempt: Attempt, file: DataFile, name: str) -> pa.ChunkedArray:
+    return pq.read_table(attempt.files / file.path, columns=[name])[name]
 
 
 def _count(column: pa.ChunkedArray, value: str) -> int:

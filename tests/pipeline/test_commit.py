@@ -9,15 +9,15 @@ import pytest
 
 from pipeline.commit import Attempt, Dataset, Manifest, open_dataset
 from schemas.errors import CommitConflict, ContractMismatch, UsageError
+from schemas.files import DataFile
 
 ABOUT: dict[str, Any] = {"run_id": "r", "version": "0", "config": "c", "inputs": [], "summary": {}}
 
 
-def stage(attempt: Attempt, content: bytes) -> list[dict[str, Any]]:
+def stage(attempt: Attempt, content: bytes) -> list[DataFile]:
     (attempt.files / "a.parquet").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
-    file = {"table": "articles", "partition": "2024-01-01", "part": 0, "path": "a.parquet", "rows": 1}
-    return [file | {"bytes": len(content), "sha256": digest}]
+    return [DataFile("articles", "2024-01-01", 0, "a.parquet", 1, len(content), digest)]
 
 
 def commit(dataset: Dataset, content: bytes) -> Manifest:

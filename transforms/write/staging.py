@@ -15,6 +15,7 @@ import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
 from schemas.blocks import Gather, StoredTable, load, store_new
+from schemas.files import DataFile
 from schemas.tables import TABLES
 from transforms.write import rows
 from transforms.write.parquet import ROW_GROUP_ROWS, write_parquet
@@ -42,18 +43,6 @@ class FileTask(NamedTuple):
     slice: Slice
 
 
-class StagedFile(NamedTuple):
-    """One file as written; `path` is relative to the staging folder."""
-
-    table: str
-    partition: str
-    part: int
-    path: str
-    rows: int
-    bytes: int
-    sha256: str
-
-
 @dataclass(eq=False)
 class WriteTables(beam.PTransform):  # type: ignore[misc]
     """Single stored tables, one for each of INPUTS → the path of FILE_LIST, which lists the staged files."""
@@ -62,6 +51,7 @@ class WriteTables(beam.PTransform):  # type: ignore[misc]
     scratch: str
     staging: str
 
+    @beam.typehints.no_annotations  # Beam warns of hints that are dicts
     def expand(self, results: Mapping[str, beam.PCollection]) -> beam.PCollection:
         """Wire."""
         sides = {
@@ -74,7 +64,7 @@ class WriteTables(beam.PTransform):  # type: ignore[misc]
             | "Once" >> beam.Impulse()
             | "Plan" >> beam.FlatMap(plan_files, self.scratch, self.options, **sides).with_output_types(FileTask)
             | "Spread" >> beam.Reshuffle()
-            | "Write" >> beam.Map(write_file, self.staging).with_output_types(StagedFile)
+            | "Write" >> beam.Map(write_file, self.staging).with_output_types(DataFile)
             | "List" >> Gather(store_list, (self.staging,))
         )
 
@@ -105,7 +95,7 @@ def plan_files(_once: bytes, scratch: str, options: WriteOptions, **stored: Stor
                 yield FileTask("removed", waiting, piece)
 
 
-def write_file(task: FileTask, staging: str) -> StagedFile:
+def write_file(task: FileTask, staging: str) -> DataFile:
     """Write one file of a table; sorted as its contract says."""
     contract = TABLES[task.table]
     part = load(task.rows.path).slice(task.slice.start, task.slice.stop - task.slice.start)
@@ -114,10 +104,10 @@ def write_file(task: FileTask, staging: str) -> StagedFile:
         table = table.sort_by([(name, "ascending") for name in contract.sort])
     name = f"{task.table}-{task.slice.partition}-{task.slice.part:05d}-{uuid.uuid4().hex}.parquet"
     written = write_parquet(table, contract, FileSystems.join(staging, name))
-    return StagedFile(task.table, task.slice.partition, task.slice.part, name, table.num_rows, *written)
+    return DataFile(task.table, task.slice.partition, task.slice.part, name, table.num_rows, *written)
 
 
-def store_list(files: Iterable[StagedFile], staging: str) -> str:
+def store_list(files: Iterable[DataFile], staging: str) -> str:
     """Write the list of staged files as JSON, sorted; give its path."""
     path = FileSystems.join(staging, FILE_LIST)
     with FileSystems.create(path, "application/json", "uncompressed") as sink:

@@ -1,0 +1,24 @@
+"""One Parquet file of a dataset, as a worker wrote it and as a manifest lists it."""
+
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+
+class DataFile(NamedTuple):
+    """What there is to know of a file without opening it.
+
+    `path` is relative: to the staging folder while the file is staged, to the dataset once it is committed.
+    """
+
+    table: str
+    partition: str  # the value of the key `date`
+    part: int
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+    @property
+    def link(self) -> PurePosixPath:
+        """Where it stands inside a snapshot."""
+        return PurePosixPath(self.table, f"date={self.partition}", f"part-{self.part:05d}.parquet")
