@@ -7,6 +7,8 @@ import gzip
 import hashlib
 import importlib.util
 import json
+import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -29,13 +31,14 @@ _COMMAND = Path(sys.executable).with_name("copydesk")
 Figures = dict[str, float]
 
 
-def copydesk(*words: str | Path) -> None:
-    """Run the command.
+def copydesk(*words: str | Path, seed: int = 0) -> None:
+    """Run the command, under a hash seed.
 
     Raises:
       SystemExit: it failed; its message is shown.
     """
-    done = subprocess.run([_COMMAND, *map(str, words)], check=False, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+    done = subprocess.run([_COMMAND, *map(str, words)], check=False, capture_output=True, text=True, env=environment)
     if done.returncode:
         sys.exit(f"copydesk {' '.join(map(str, words))}: exit {done.returncode}\n{done.stderr[-2000:]}")
 
@@ -91,6 +94,23 @@ def seeds(shared: Path, work: Path) -> Figures:
         "seeds.stories_exact": float({frozenset(each) for each in stories.values()} == MACRO_SEEDS),
         "seeds.pairs_exact": float(quotes == [{"002", "003"}] and len(pairs) == 1),
     }
+
+
+def independence(shared: Path, work: Path) -> Figures:
+    """The syndication set in another order, with two workers, under two hash seeds: files that differ, of all."""
+    rows = rows_of(shared / "data/neardup/dev.jsonl.gz")
+    given = work / "ordered.jsonl"
+    hashes = []
+    for seed, workers in ((0, 1), (1, 2)):
+        random.Random(seed).shuffle(rows)
+        write_rows(given, rows)
+        out = work / f"order{seed}"
+        copydesk("run", given, "--output", out, "--workers", str(workers), seed=seed)
+        manifest = json.loads((out / "manifests/000001.json").read_text(encoding="utf-8"))
+        hashes.append({(file["table"], file["partition"], file["part"]): file["sha256"] for file in manifest["files"]})
+    first, second = hashes
+    differing = sum(first.get(name) != second.get(name) for name in first.keys() | second.keys())
+    return {"independence.files": float(len(first)), "independence.files_wrong": float(differing)}
 
 
 def extraction(shared: Path, work: Path) -> Figures:
@@ -199,6 +219,7 @@ MEASURES: Mapping[str, Callable[[Path, Path], Figures]] = {
     "seeds": seeds,
     "extraction": extraction,
     "neardup": neardup,
+    "independence": independence,
     "real_pairs": real_pairs,
     "stories": stories,
 }
