@@ -38,7 +38,7 @@ def explain_article(output: Path, article: str) -> Facts:
         "story": _one(output, "stories", "story_id", row["story_id"]),
         "story_members": [mate for mate in mates if mate["article_id"] != article],
         "pairs": sorted(pairs, key=lambda pair: -pair["score"]),
-        "removed": sorted(_rows(output, "removed", ds.field("article_id") == article), key=lambda line: line["line"]),
+        "removed": _rows(output, "removed", ds.field("article_id") == article, ["line", "label", "rule", "text"]),
     }
 
 
