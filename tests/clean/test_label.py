@@ -150,3 +150,15 @@ def test_a_brief_that_is_all_caption_keeps_it_and_says_so() -> None:
     articles, _ = clean_tables([raw(record(0, text, headline="Fire"))], CleanOptions())
     assert articles["text"].to_pylist() == [text]
     assert articles["quality_flags"].to_pylist() == [["captions-as-body"]]
+
+
+def test_a_page_with_broken_linked_data_does_not_cost_its_block() -> None:
+    linked = '{"@type": "NewsArticle", "headline": "Elm closed \\ud83d", "datePublished": "2024-03-05T09:00:00Z"}'
+    body = "".join(f"<p>{line}</p>" for line in story("Elm") * 2)
+    html = f"<html><head><script type='application/ld+json'>{linked}</script></head><body>{body}</body></html>"
+    articles, rejects = clean_tables(
+        [raw(record(0, None, html=html), record(1, "\n".join(story("Fir"))))], CleanOptions()
+    )
+    assert articles["headline"].to_pylist() == ["Elm closed \ufffd", None]
+    assert articles["date_source"].to_pylist() == ["page:json-ld", "none found"]
+    assert rejects.num_rows == 0

@@ -63,3 +63,18 @@ def test_a_graph_and_raw_line_breaks_in_linked_data_are_read() -> None:
 def test_broken_linked_data_loses_nothing_else() -> None:
     page = read("<meta property='og:title' content='Fog'><link rel='canonical' href='https://bay.example/a'>", "{nope")
     assert (page.headline, page.canonical_url, page.language) == ("Fog", "https://bay.example/a", "en")
+
+
+def test_half_a_surrogate_pair_in_linked_data_is_replaced() -> None:
+    linked = """{"@type": "NewsArticle", "headline": "Fog closes \\ud83d", "author": {"name": "Ada \\udc00 Moss"},
+        "articleSection": "Bay \\ud800", "keywords": ["fog \\ud800"], "description": "Fog. \\ud83d"}"""
+    page = read("", linked)
+    assert page.headline == "Fog closes \ufffd"
+    assert page.authors == ["Ada \ufffd Moss"]
+    assert (page.section, page.keywords, page.description) == ("Bay \ufffd", ["fog \ufffd"], "Fog. \ufffd")
+
+
+def test_linked_data_that_nests_too_deep_says_nothing() -> None:
+    deep = "[" * 1000 + "]" * 1000
+    linked = f'{{"@type": "NewsArticle", "headline": {deep}, "author": {deep}, "datePublished": {deep}}}'
+    assert read("<title>Fog</title>", linked).headline == "Fog"

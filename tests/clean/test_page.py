@@ -130,4 +130,4 @@ def test_a_hostile_page_costs_less_than_a_second(html: str) -> None:
         read_page(html, None, LIMITS)
     except Rejected as error:
         assert error.reason in {RejectReason.TOO_COMPLEX, RejectReason.NO_BODY}  # noqa: PT017 -- either way is right
-    assert time.process_time() - began < LIMITS.seconds
+    assert time.process_time() - began < 1

@@ -116,6 +116,15 @@ def test_a_component_too_large_is_split_at_a_stricter_threshold_first() -> None:
     assert members["root"].to_pylist() == [0, 0, 0, 3, 3, 3]
 
 
+def test_what_no_threshold_splits_is_clustered_in_runs_of_ids() -> None:
+    versions = [(a, b, 1.0, 0.5, 0.5) for a in range(7) for b in range(a + 1, 7)]
+    links = links_of(_pairs(*versions), 0.1)
+    for largest, roots in ((7, [0] * 7), (3, [0, 0, 0, 3, 3, 3])):
+        members, inside = join(links, CopyOptions(largest=largest))
+        assert members["root"].to_pylist() == roots
+        assert inside.num_rows == (21 if largest == 7 else 6)
+
+
 def test_settled_pairs_are_copies_inside_a_copy_and_quotes_outside() -> None:
     pairs = pa.concat_tables(
         [_pairs((0, 1, 0.9, 0.9, 0.9)), _pairs((1, 2, 0.2, 0.2, 0.2), longest=30), _pairs((0, 2, 0.2, 0.2, 0.2))]

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from transforms.cluster import similarity, terms
+from transforms.cluster import neighbours, similarity, terms
 from transforms.cluster.similarity import Vectors
 from transforms.cluster.vocabulary import background
 
@@ -76,7 +76,7 @@ def test_shares_of_an_article_sum_to_one() -> None:
 
 
 def test_heavy_terms_are_as_many_as_there_is_room_for() -> None:
-    heavy = similarity.heaviest(vectors(("", " ".join(f"zword{n}q" for n in range(99)))))
+    heavy = neighbours.heaviest(vectors(("", " ".join(f"zword{n}q" for n in range(99)))))
     assert np.count_nonzero(heavy.lead) == 15
     assert np.count_nonzero(heavy.body) == 25
     assert heavy.body.sum() == pytest.approx(1)
@@ -93,15 +93,8 @@ def test_the_same_article_is_wholly_similar_and_another_not_at_all() -> None:
 
 def test_neighbours_are_the_articles_that_share_heavy_terms() -> None:
     found = vectors(("Mayor opens bridge", ""), ("Rovers win cup", ""), ("Bridge opened by mayor", ""))
-    low, high = np.zeros(3, np.int64), np.full(3, 3, np.int64)
-    pairs = similarity.neighbours(similarity.heaviest(found), low, high, top=5, floor=0.02, cap=100)
+    pairs = neighbours.neighbours(neighbours.heaviest(found), top=5, floor=0.02, cap=100)
     assert list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == [(0, 2)]
-
-
-def test_articles_out_of_the_window_are_not_neighbours() -> None:
-    found = vectors(("Mayor opens bridge", ""), ("Rovers win cup", ""), ("Bridge opened by mayor", ""))
-    low, high = np.array([0, 0, 2], np.int64), np.array([2, 3, 3], np.int64)
-    assert not len(similarity.neighbours(similarity.heaviest(found), low, high, top=5, floor=0.02, cap=100).left)
 
 
 def test_a_crowded_neighbourhood_lowers_a_similarity() -> None:

@@ -115,11 +115,6 @@ def test_switched_off_every_copy_is_its_own_story() -> None:
     assert labels["lead"].to_pylist() == [True, True]
 
 
-def test_a_window_keeps_articles_further_apart_out_of_a_story() -> None:
-    rows = [ARTICLES[0], (7, *ARTICLES[0][1:4], "2019-06-03"), (8, *ARTICLES[0][1:4], "2019-03-05")]
-    assert groups(stories(rows, StoryOptions(window_days=30))) == {frozenset({1, 8}), frozenset({7})}
-
-
 @pytest.mark.parametrize("enabled", [True, False])
 def test_the_transform_gives_the_labels_of_the_functions(tmp_path: Path, enabled: bool) -> None:
     options = StoryOptions(enabled=enabled)

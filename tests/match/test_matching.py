@@ -8,12 +8,19 @@ import apache_beam as beam
 import pyarrow as pa
 import pytest
 
-from schemas.blocks import PAIRS, BlockRef, concat, load, store_new
+from schemas.blocks import CLEAN, PAIRS, BlockRef, concat, load, new_block, store, store_new
 from schemas.errors import ContractMismatch
 from schemas.ids import stable_hash
 from schemas.labels import RELATION_CODES, Relation
 from transforms.match.bare import catalog_of, match_blocks
-from transforms.match.candidates import FindCandidates, clone_pairs, pairs_of_bucket
+from transforms.match.candidates import (
+    FindCandidates,
+    bucketed_clones,
+    bucketed_pairs,
+    clone_pairs,
+    pairs_of_bucket,
+    unique_of_bucket,
+)
 from transforms.match.options import MatchOptions, SignatureRule
 from transforms.match.signing import SignArticles
 from transforms.match.verify import VerifyPairs, verify_pairs
@@ -101,6 +108,40 @@ def test_clones_are_paired_with_the_first_alone(blocks_of: Blocks, prose: Prose,
     assert pairs.num_rows == 299
     assert set(pairs["left"].to_pylist()) == {min(stable_hash("test", f"a{k}") for k in range(300))}
     assert sum(clone_pairs(ref).num_rows for ref in refs) == 299
+
+
+def test_a_clone_at_the_same_address_is_one_pair_even_where_its_outlet_has_other_furniture(
+    blocks_of: Blocks, prose: Prose, tmp_path: Path
+) -> None:
+    for seed in range(4, 8):  # in three of them the outlet with the furniture has the larger id
+        text = prose(seed, 5)
+        articles = [{"id": f"{name}{seed}", "identity": 9, "outlet": name, "text": text} for name in ("north", "south")]
+        furniture = "\n".join(text.split("\n")[:3])
+        articles += [
+            {"id": f"{seed}-{k}", "outlet": "south", "text": prose(1000 + 10 * seed + k) + "\n" + furniture}
+            for k in range(4)
+        ]
+        refs = blocks_of(articles)
+        match_blocks(refs, OPTIONS, str(tmp_path))
+        keyed = [met for key in range(OPTIONS.key_buckets) for met in bucketed_pairs(key, refs, OPTIONS, 16)]
+        met = [*keyed, *(met for ref in refs for met in bucketed_clones(ref, 16))]
+        tables = [unique_of_bucket((bucket, [table for at, table in met if at == bucket])) for bucket in range(16)]
+        pairs = [tuple(pair.values()) for table in tables for pair in table.to_pylist()]
+        assert len(pairs) == len(set(pairs)) >= 1
+
+
+def test_articles_without_words_and_blocks_without_articles_cost_nobody_a_pair(
+    blocks_of: Blocks, prose: Prose, tmp_path: Path
+) -> None:
+    texts = {"none": "", "signs": "... \0 —", "a": prose(7) + "\0", "b": "\0" + prose(7) + " and more"}
+    refs = [
+        *blocks_of([{"id": name, "text": text} for name, text in texts.items()], rows=1),
+        *blocks_of([{"id": name, "identity": 5, "text": ""} for name in ("old", "new")]),
+    ]
+    refs.append(new_block(str(tmp_path), 0))
+    store(CLEAN.empty_table(), refs[-1].part("articles"))
+    found = _names(match_blocks(refs, OPTIONS, str(tmp_path)), *texts, "old", "new")
+    assert set(found) == {frozenset(("a", "b")), frozenset(("old", "new"))}
 
 
 def test_a_hot_key_is_thinned_and_counted(blocks_of: Blocks, prose: Prose, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from schemas.blocks import CLEAN, PARSED, REJECTED, REMOVED_LINE
 from schemas.errors import RejectReason
 from schemas.labels import LABEL_CODES, Label
-from transforms.clean.outlets import recall
+from transforms.clean.outlets import FEWEST_STORIES, recall
 from transforms.clean.plaintext import row_starts
 from transforms.clean.textlines import (
     COLON,
@@ -53,6 +53,19 @@ class MemoryOptions:
     )
     sure: float = 0.995  # below this probability of being body a line counts as doubted
     kept_share: float = 0.25  # undone where less than this share of the body words remains
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense.
+
+        Raises:
+          ValueError: names the option and what is allowed.
+        """
+        for name in ("stories_anywhere", "stories_edge", "stories_weak"):
+            if getattr(self, name) < FEWEST_STORIES:  # the memory holds no line of fewer
+                raise ValueError(f"{name} must be {FEWEST_STORIES} or more, not {getattr(self, name)}")
+        for name in ("sure", "kept_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be within 0..1, not {getattr(self, name)}")
 
 
 def edge_lines(row: NDArray[np.int32], rows: int) -> BoolArray:

@@ -74,6 +74,7 @@ _NO_NAME = re.compile(r"https?://|[@/]|^\W*$|^\d+$", re.IGNORECASE)
 _PREFIX = re.compile(r"^(?:by|von|par|por|di|text|author|autor)\b[:\s]+", re.IGNORECASE)
 _JOINED = re.compile(r"\s*(?:,|;|\||\band\b|\bund\b|\by\b|\bet\b|&)\s+")
 _MOST_BLOCKS, _MOST_OBJECTS, _DEEPEST = 30, 2_000, 12
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(?=[-_]|$)")
 _LONGEST_BLOCK = 2_000_000
 # By a grid over 157 annotated pages: a headline that only twitter:title shares is written for sharing.
@@ -88,7 +89,7 @@ class Metadata:
     description: str | None = None
     authors: list[str] = field(default_factory=list)
     date_published: datetime | None = None
-    date_source: str | None = None  # the sources that gave it, joined by "+"
+    date_source: str | None = None  # "page:" and the sources that gave it, joined by "+"
     date_modified: datetime | None = None
     language: str | None = None
     section: str | None = None
@@ -361,18 +362,23 @@ def _most(values: list[str]) -> str | None:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return _text(value[0]) if value else ""
-    if isinstance(value, dict):
-        return _text(value.get("@value") or value.get("name") or value.get("@id"))
-    return ""
+    """The text of a value, the first of a list, the name of an object."""
+    while not isinstance(value, str):  # pages can nest deeper than Python recurses
+        if isinstance(value, list) and value:
+            value = value[0]
+        elif isinstance(value, dict):
+            value = value.get("@value") or value.get("name") or value.get("@id")
+        else:
+            return ""
+    return value
 
 
 def _plain(text: str) -> str:
-    """One line of text: entities that were escaped twice resolved, white space and soft hyphens out."""
-    return " ".join(entities.unescape(text).replace("\u00ad", "").split())
+    """One line of text: entities that were escaped twice resolved, white space and soft hyphens out.
+
+    JSON-LD that was cut inside a character ends in half a surrogate pair, which no UTF-8 can hold.
+    """
+    return " ".join(_SURROGATE.sub("\ufffd", entities.unescape(text)).replace("\u00ad", "").split())
 
 
 def _fold(text: str) -> str:

@@ -5,7 +5,7 @@ would cost too much are refused before they are parsed.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from transforms.clean.linetext import LINE_FEATURES
 from transforms.clean.metadata import Metadata, choose_metadata, read_declared
 from transforms.clean.pagecues import load_cues
 from transforms.clean.pagefeatures import considered, line_signatures
-from transforms.clean.pagescan import Scan, scan_page
+from transforms.clean.pagescan import MAX_DEPTH, Scan, scan_page
 from transforms.clean.pagestrip import Stripped, strip_page
 
 _THRESHOLDS = (0.5, 0.3, 0.15)  # the lower ones when too little is left (RECIPES "Pages" 6)
@@ -38,7 +38,10 @@ _WORDS = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class PageLimits:
-    """Caps on one page; a page over them is rejected, before or while it is parsed."""
+    """Caps on one page; a page over them is rejected, before or while it is parsed.
+
+    The defaults are set so that no page takes more than a second of CPU time.
+    """
 
     characters: int = 4_000_000  # of decoded HTML; the longest real page that was measured has 1,700,000
     nodes: int = 60_000  # "<" in it; the most measured is 20,000
@@ -46,7 +49,18 @@ class PageLimits:
     work: int = 5_000_000  # sum over tags of the elements open there; the most measured is 140,000
     formats: int = 300_000  # likewise of formatting elements, opened anew in every block; the most measured is 6,000
     attributes: int = 256  # in one tag; the most measured is 60
-    seconds: float = 1.0  # CPU time for one page that the caps above are set for
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense.
+
+        Raises:
+          ValueError: names the option and what is allowed.
+        """
+        for cap in fields(self):
+            if getattr(self, cap.name) < 1:
+                raise ValueError(f"{cap.name} must be 1 or more, not {getattr(self, cap.name)}")
+        if self.depth > MAX_DEPTH:
+            raise ValueError(f"depth must be at most {MAX_DEPTH}, not {self.depth}")
 
 
 @dataclass(frozen=True)
@@ -86,7 +100,7 @@ def read_page(html: str, url: str | None, limits: PageLimits) -> Page:
     body = tree.body
     scan = scan_page((body.html or "").encode("utf-8", "replace") if body else b"", declared.titles, declared.summary)
     if scan is None:
-        raise Rejected(RejectReason.TOO_COMPLEX, f"elements nest deeper than {limits.depth}")
+        raise Rejected(RejectReason.TOO_COMPLEX, f"elements nest deeper than {MAX_DEPTH}")
     rows = considered(scan)
     if not len(rows):
         raise Rejected(RejectReason.NO_BODY, "the page has no visible text")

@@ -224,7 +224,7 @@ def _page_fields(record: dict[str, Any], page: Page) -> dict[str, Any]:
     fields["url"] = record["url"] or said.canonical_url
     fields["outlet"] = record["outlet"] or domain_of(record["url"]) or domain_of(said.canonical_url) or said.site_name
     if fields["date_published"] is None and said.date_published is not None:
-        fields["date_published"], fields["date_source"] = said.date_published, f"page:{said.date_source}"
+        fields["date_published"], fields["date_source"] = said.date_published, said.date_source
     fields["quality_flags"] = list(page.quality_flags)
     return fields
 

@@ -46,8 +46,21 @@ class CopyOptions:
     cut: float = 0.23  # average link down to which groups are joined
     related: float = 0.1  # score from which two neighbours of a digest belong to one group
     digest: float = 0.4  # a group that covers less of an article (median) may be one of a digest's items
-    largest: int = 4096  # nodes that are clustered exactly; a larger component is split at a stricter threshold first
+    largest: int = 4096  # nodes that are clustered exactly; a larger component is split first
     buckets: int = 16  # that components are clustered in
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense.
+
+        Raises:
+          ValueError: names the option and what is allowed.
+        """
+        for name in ("strict", "cut", "related", "digest"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be within 0..1, not {getattr(self, name)}")
+        for name, bound in (("largest", 2), ("buckets", 1)):
+            if getattr(self, name) < bound:
+                raise ValueError(f"{name} must be {bound} or more, not {getattr(self, name)}")
 
 
 @dataclass(eq=False)
@@ -186,7 +199,7 @@ def _strongest(
 def _pieces(
     a: Int64Array, b: Int64Array, score: NDArray[np.float64], alive: NDArray[np.bool_], options: CopyOptions
 ) -> Iterator[tuple[Int64Array, Int64Array]]:
-    """Components over strict edges: their members, ascending, and the numbers of all edges inside."""
+    """Components over strict edges: their members, ascending and at most `largest`, and numbers of the edges inside."""
     work = [(np.flatnonzero(alive & (a != b)), options.strict)]
     while work:
         edges, threshold = work.pop()
@@ -202,10 +215,14 @@ def _pieces(
         by_home = np.argsort(component, kind="stable")
         bounds = np.flatnonzero(np.concatenate([[True], component[by_home][1:] != component[by_home][:-1]]))
         for members, piece in zip(np.split(ids[by_home], bounds[1:]), np.split(grouped, starts[1:]), strict=True):
-            if members.size > options.largest and threshold < 1:
-                work.append((piece, min(1.0, threshold + 0.1)))
-            else:
+            if members.size <= options.largest:
                 yield members, piece
+            elif threshold < 1:
+                work.append((piece, min(1.0, threshold + 0.1)))
+            else:  # versions of one page: neighbours in id order are paired, and the square of them all may not fit
+                for start in range(0, members.size, options.largest):
+                    run = members[start : start + options.largest]
+                    yield run, piece[np.isin(a[piece], run) & np.isin(b[piece], run)]
 
 
 def store_labels(catalog: StoredTable, buckets: Iterable[tuple[pa.Table, pa.Table]], scratch: str) -> StoredTable:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from schemas import blocks, ids
 from schemas.blocks import BlockRef, StoredTable
-from transforms.cluster import agglomerate, events, similarity, terms
+from transforms.cluster import agglomerate, events, neighbours, similarity, terms
 from transforms.cluster.vocabulary import background
 
 Int64Array = NDArray[np.int64]
@@ -45,12 +45,26 @@ class StoryOptions:
     cut: float = 0.065  # least link at which two groups become one; .06 to .075 score alike
     neighbours: int = 30  # candidates of an article
     floor: float = 0.02  # least similarity of a candidate
-    window_days: int = 0  # articles published further apart are not compared; 0: no such limit
     crowd_share: float = 0.25  # how much of the crowding of two neighbourhoods is taken from a similarity
     crowd_nearest: int = 10  # articles that make the neighbourhood
     crowd_floor: float = 0.12  # least crowding: keeps small runs from merging
     text_terms: int = 2000  # terms of a text that count
     posting_cap: int = 1000  # articles tried through one term: the nearest in time
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense.
+
+        Raises:
+          ValueError: names the option and what is allowed.
+        """
+        if not 0 < self.cut <= 1:
+            raise ValueError(f"cut must be above 0 and at most 1, not {self.cut}")
+        for name in ("floor", "crowd_share", "crowd_floor"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be within 0..1, not {getattr(self, name)}")
+        for name, bound in (("neighbours", 1), ("crowd_nearest", 1), ("text_terms", 1), ("posting_cap", 2)):
+            if getattr(self, name) < bound:
+                raise ValueError(f"{name} must be {bound} or more, not {getattr(self, name)}")
 
 
 class StoryGraph(NamedTuple):
@@ -125,25 +139,15 @@ def features(articles: pa.Table, options: StoryOptions) -> pa.Table:
 
 def story_graph(gathered: pa.Table, options: StoryOptions) -> StoryGraph:
     """Links among the articles whose features are given, in whatever order those come."""
-    dated = gathered["last_day"].to_numpy() < events.UNKNOWN
-    order = np.lexsort(
-        (gathered["copy_id"].to_numpy(), np.where(dated, gathered["last_day"].to_numpy(), events.UNKNOWN))
-    )
+    order = np.lexsort((gathered["copy_id"].to_numpy(), gathered["last_day"].to_numpy()))  # unknown days stand last
     rows = gathered.take(pa.array(order)).combine_chunks()
-    count, n_dated = rows.num_rows, int(dated.sum())
+    count = rows.num_rows
     days = events.Days(*(rows[name].to_numpy() for name in ("first_day", "last_day", "weekdays")))
     words, lead, body = (rows[name].combine_chunks() for name in ("terms", "lead", "body"))
     offsets = np.concatenate([[0], np.cumsum(words.value_lengths().to_numpy())]).astype(np.int64)
     words_flat, lead_flat, body_flat = (column.flatten().to_numpy() for column in (words, lead, body))
     vectors = similarity.Vectors(words_flat, lead_flat, body_flat, offsets)
-    low, high = np.zeros(count, np.int64), np.full(count, count, np.int64)
-    if options.window_days:
-        last = days.last[:n_dated].astype(np.int64)
-        low[:n_dated] = np.searchsorted(last, last - options.window_days)
-        high[:n_dated] = np.searchsorted(last, last + options.window_days, "right")
-    pairs = similarity.neighbours(
-        similarity.heaviest(vectors), low, high, options.neighbours, options.floor, options.posting_cap
-    )
+    pairs = neighbours.neighbours(neighbours.heaviest(vectors), options.neighbours, options.floor, options.posting_cap)
     factor = events.agreements(pairs.left, pairs.right, days, events.Agreement())
     score = similarity.similarities(pairs, factor, vectors)
     link = similarity.scale_locally(

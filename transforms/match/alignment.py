@@ -9,6 +9,7 @@ import numba
 import numpy as np
 
 from transforms.match.options import FURNITURE_BIT, SHINGLE
+from transforms.match.shingles import find_slot
 from transforms.match.words import CUE, DIGIT, PARAGRAPH, QUOTED
 
 _BRIDGE, _SLACK = 20, 6  # longest gap in grams, largest difference of its two sides
@@ -121,7 +122,7 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
             keys[:size] = 0
             heads[:size] = -1
             for k in range(na - 1, -1, -1):
-                slot = _find(keys, shareable[a + k], mask)
+                slot = find_slot(keys, shareable[a + k], mask)
                 keys[slot] = shareable[a + k]
                 after[k, 0] = heads[slot, 0]
                 heads[slot, 0] = k
@@ -136,7 +137,7 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
                 match = last + 1  # what the search below would find
                 slot = places[match]
             else:
-                slot = _find(keys, shareable[b + k], mask)
+                slot = find_slot(keys, shareable[b + k], mask)
                 if keys[slot] == 0:
                     continue
                 match = heads[slot, 0]
@@ -223,14 +224,6 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
         figures[pair, SCORE] = min(1.0, max(0.0, score))
         figures[pair, OPENING] = opening / min(_OPENING, max(na, nb))
     return figures, counts, runs
-
-
-@numba.njit(cache=True, nogil=True)
-def _find(keys, key, mask):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
-    slot = np.int64((key >> np.uint64(16)) & mask)
-    while keys[slot] != 0 and keys[slot] != key:
-        slot = (slot + 1) & np.int64(mask)
-    return slot
 
 
 @numba.njit(cache=True, nogil=True)

@@ -66,11 +66,15 @@ class FindCandidates(beam.PTransform):  # type: ignore[misc]
 def pairs_of_bucket(bucket: int, refs: Iterable[BlockRef], hot: int) -> tuple[pa.Table, int]:
     """Pair the articles that share a key of one bucket.
 
+    A clone and the first of its kind are left to `clone_pairs`: they would meet here under another home, in another
+    bucket, and be two pairs.
+
     Returns:
       MEETINGS rows, unique within the bucket, and the number of keys that were thinned for being under more than `hot`
       articles.
     """
-    keys, rows, ids, homes = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], []
+    keys, rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    ids, leaders, homes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.uint32)]
     count = 0
     for ref in refs:
         part = load(ref.part("keys"))
@@ -79,7 +83,9 @@ def pairs_of_bucket(bucket: int, refs: Iterable[BlockRef], hot: int) -> tuple[pa
         keys.append(piece["key"].to_numpy())
         rows.append(piece["row"].to_numpy() + np.int64(count))
         ids.append(load(ref.part("tokens"))["article_id"].to_numpy())
-        homes.append(load(ref.part("signed"))["home"].to_numpy())
+        signed = load(ref.part("signed"))
+        leaders.append(signed["leader"].to_numpy())
+        homes.append(signed["home"].to_numpy())
         count += ref.rows
     article, key = np.concatenate(ids), np.concatenate(keys)
     by_id = np.argsort(article)
@@ -98,7 +104,8 @@ def pairs_of_bucket(bucket: int, refs: Iterable[BlockRef], hot: int) -> tuple[pa
     starts = np.flatnonzero(np.concatenate([np.ones(min(1, pairs.size), bool), pairs[1:] != pairs[:-1]]))
     met = np.add.reduceat(strong * (_ENOUGH - 1) + 1, starts) if pairs.size else pairs
     left, right = by_id[pairs[starts] >> _RANK_BITS], by_id[pairs[starts] & ((1 << _RANK_BITS) - 1)]
-    home = np.concatenate([np.zeros(0, np.uint32), *homes])
+    apart = np.concatenate(leaders)[right] != article[left]
+    left, right, met, home = left[apart], right[apart], met[apart], np.concatenate(homes)
     columns = [article[left], article[right], met.astype(np.int32), np.minimum(home[left], home[right])]
     return pa.table(columns, schema=MEETINGS), thinned
 

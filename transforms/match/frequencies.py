@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from schemas.blocks import BlockRef, StoredTable, load, store_new
 from transforms.match.options import FURNITURE_BIT, LARGEST
+from transforms.match.shingles import find_slot
 
 UInt16Array = NDArray[np.uint16]
 UInt64Array = NDArray[np.uint64]
@@ -160,14 +161,6 @@ def count_grams(
 
 
 @numba.njit(cache=True, nogil=True)
-def _slot(keys, key, mask):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
-    slot = np.int64((key >> np.uint64(16)) & mask)
-    while keys[slot] != key and keys[slot] != 0:
-        slot = (slot + 1) & np.int64(mask)
-    return slot
-
-
-@numba.njit(cache=True, nogil=True)
 def _articles_of(at, bounds, first):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
     articles = np.empty(at.size, np.int32)
     row = 0
@@ -185,7 +178,7 @@ def _count(grams, articles, counted, outlets, furniture_articles, capacity):  # 
     seen = np.zeros((capacity, 4), np.int32)  # the last article + 1, articles that count, all articles
     places = np.empty(grams.size, np.int32)
     for i in range(grams.size):
-        slot = _slot(keys, grams[i], mask)
+        slot = find_slot(keys, grams[i], mask)
         keys[slot] = grams[i]
         places[i] = slot
         if seen[slot, 0] != articles[i] + 1:
@@ -212,7 +205,7 @@ def _count(grams, articles, counted, outlets, furniture_articles, capacity):  # 
         outlet = np.uint64(outlets[articles[i]])
         key = grams[i] * np.uint64(0x9E3779B97F4A7C15) + outlet * np.uint64(0xC2B2AE3D27D4EB4F)
         key ^= key >> np.uint64(32)
-        slot = _slot(keys, key, mask)
+        slot = find_slot(keys, key, mask)
         keys[slot] = key
         places[k] = slot
         if seen[slot, 0] != articles[i] + 1:

@@ -8,6 +8,7 @@ SHINGLE = 5  # words in a gram
 PASSAGE = 8  # words in the passages that fingerprints are taken of; at most twice SHINGLE
 FURNITURE_BIT = 0x8000  # of a gram's stored frequency: it is furniture of the article's outlet
 LARGEST = FURNITURE_BIT - 1  # frequencies are stored up to here
+_LARGEST_SEED = (1 << 32) - 1  # that numpy's generator takes
 _REFERENCE_DOCUMENTS = 12_000  # the corpus size at which the weights and caps below were measured
 
 
@@ -22,6 +23,21 @@ class SignatureRule:
     permutations: int = 256
     shingle: str = "fold-words-5"  # how text becomes grams
     version: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense.
+
+        Raises:
+          ValueError: names the option and what is allowed.
+        """
+        for name, only in (("scheme", "affine32"), ("shingle", "fold-words-5")):  # what the kernels do
+            if getattr(self, name) != only:
+                raise ValueError(f"{name} must be {only!r}, not {getattr(self, name)!r}")
+        if not 0 <= self.seed <= _LARGEST_SEED:
+            raise ValueError(f"seed must be within 0..{_LARGEST_SEED}, not {self.seed}")
+        for name in ("permutations", "version"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
 
     def __str__(self) -> str:
         """Write the rule as it is stored beside signatures."""
@@ -50,9 +66,35 @@ class MatchOptions:
     passage_least: int = 12  # words; a shorter run is not worth showing
     passage_words: int = 120  # a longer passage is cut there
 
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense.
+
+        Raises:
+          ValueError: names the option and what is allowed.
+        """
+        least = {
+            "bands": 1,
+            "furniture_articles": 2,
+            "max_frequency": 2,
+            "min_evidence": 1,
+            "quote_words": PASSAGE,
+            "hot_articles": 1,
+            "key_buckets": 1,
+            "passages": 0,
+            "passage_least": 1,
+            "passage_words": 1,
+        }
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ValueError(f"{name} must be {bound} or more, not {getattr(self, name)}")
+        if self.signature.permutations % self.bands:
+            raise ValueError(f"bands must divide the {self.signature.permutations} permutations, {self.bands} does not")
+        if self.key_buckets & (self.key_buckets - 1):
+            raise ValueError(f"key_buckets must be a power of two, not {self.key_buckets}")
+
     def frequency_cap(self, articles: int) -> int:
-        """Largest frequency of a gram that counts as evidence in a corpus of `articles`."""
-        return int(self.max_frequency * math.sqrt(max(1.0, articles / _REFERENCE_DOCUMENTS)))
+        """Largest frequency of a gram that counts as evidence in a corpus of `articles`; furniture is above it."""
+        return min(LARGEST - 1, int(self.max_frequency * math.sqrt(max(1.0, articles / _REFERENCE_DOCUMENTS))))
 
 
 def gram_weights(articles: int, cap: int, largest: int) -> list[float]:

@@ -105,6 +105,15 @@ def mark_furniture(frequency: UInt16Array, offsets: Int64Array) -> UInt16Array:
 
 
 @numba.njit(cache=True, nogil=True)
+def find_slot(keys, key, mask):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201 -- numba infers
+    """Where a gram stands in an open-addressed table of `mask` + 1 grams (0 is empty), or the place for it."""
+    slot = np.int64((key >> np.uint64(16)) & mask)
+    while keys[slot] != 0 and keys[slot] != key:
+        slot = (slot + 1) & np.int64(mask)
+    return slot
+
+
+@numba.njit(cache=True, nogil=True)
 def _hash_grams(words, word_offsets, offsets, multipliers):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
     grams = np.empty(offsets[-1], np.uint64)
     for row in range(offsets.size - 1):
