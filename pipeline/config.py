@@ -75,4 +75,6 @@ def load_config(path: Path | None) -> Config:
 
 
 def _plain(message: str) -> str:
-    return "no such option" if message in {"Extra inputs are not permitted", "Unexpected keyword argument"} else message
+    if message in {"Extra inputs are not permitted", "Unexpected keyword argument"}:
+        return "no such option"
+    return message.removeprefix("Value error, ")

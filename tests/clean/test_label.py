@@ -162,3 +162,14 @@ def test_a_page_with_broken_linked_data_does_not_cost_its_block() -> None:
     assert articles["headline"].to_pylist() == ["Elm closed \ufffd", None]
     assert articles["date_source"].to_pylist() == ["page:json-ld", "none found"]
     assert rejects.num_rows == 0
+
+
+def test_of_two_deliveries_the_earlier_dated_is_kept_whatever_their_order() -> None:
+    text = "\n".join(story("Oak"))
+    late, early = ({"source_id": "1", "date_published": day} for day in ("2024-05-02", "2024-05-01"))
+    for first, second in ((late, early), (early, late)):
+        articles, rejects = clean_tables(
+            [raw(record(0, text, **first)), raw(record(1, text, **second))], CleanOptions()
+        )
+        assert [f"{at:%Y-%m-%d}" for at in articles["date_published"].to_pylist()] == ["2024-05-01"]
+        assert rejects["reason"].to_pylist() == ["duplicate_input"]

@@ -17,7 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from schemas.blocks import CATALOG, CLEAN, REJECTED, BlockRef, GatherTable, StoredTable, concat, load, new_block, store
+from schemas.blocks import (
+    CATALOG,
+    CLEAN,
+    PARSED,
+    REJECTED,
+    BlockRef,
+    GatherTable,
+    StoredTable,
+    concat,
+    load,
+    new_block,
+    store,
+)
 from transforms.clean.label import MemoryOptions, label_block
 from transforms.clean.outlets import MEMORY, STATISTICS, memory_of, merge_memories, outlet_buckets
 from transforms.clean.page import PageLimits
@@ -27,6 +39,7 @@ BUCKETS = 64
 RECORDS = pa.schema(
     [
         pa.field("article_id", pa.int64(), nullable=False),
+        *(PARSED.field(name) for name in ("date_published", "outlet", "description", "language", "section")),
         pa.field("source_uri", pa.string(), nullable=False),
         pa.field("position", pa.int64(), nullable=False),
         pa.field("block", pa.string(), nullable=False),
@@ -151,11 +164,15 @@ def records_of(base: str, parsed: pa.Table) -> pa.Table:
     """Where each delivered article is; RECORDS."""
     rows = parsed.num_rows
     place = [pa.array([base] * rows, pa.string()), pa.array(np.arange(rows, dtype=np.int32))]
-    return pa.table([*(parsed[name] for name in RECORDS.names[:3]), *place], schema=RECORDS)
+    return pa.table([*(parsed[name] for name in RECORDS.names[:-2]), *place], schema=RECORDS)
 
 
 def repeats_of_bucket(_bucket: int, records: Iterable[pa.Table]) -> pa.Table:
-    """All deliveries of an article but the first by source and position; RECORDS."""
+    """All deliveries of an article but one; RECORDS.
+
+    Kept is the earliest dated; what else they say comes before where they stood, so that the order of a file decides
+    only between deliveries that say the same.
+    """
     table = concat(records, RECORDS).sort_by([(name, "ascending") for name in RECORDS.names])
     ids = table["article_id"].to_numpy()
     return table.filter(pa.array(np.r_[False, ids[1:] == ids[:-1]][: len(ids)]))
