@@ -47,6 +47,8 @@ def extract(
       UsageError: the manifest cannot be read, a row has no id or neither html nor text, or two share an id.
     """
     rows = _manifest_rows(manifest)
+    if not output.absolute().parent.is_dir():
+        raise UsageError(f"{output}: its folder does not exist")
     errors: dict[str, str] = {}
     blocks = list(_parsed_blocks(_raw_rows(rows, manifest.parent, reading, errors), options, errors))
     memory = MEMORY.empty_table()
@@ -73,7 +75,7 @@ def _manifest_rows(path: Path) -> list[dict[str, Any]]:
         raise UsageError(f"{path}: cannot be read as JSON lines: {error}") from error
     seen: set[str] = set()
     for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict) or row.get("id") is None or not (row.get("html") or row.get("text")):
+        if not isinstance(row, dict) or row.get("id") is None or not _has_content(row):
             raise UsageError(f"{path}, line {number}: needs an id, and html (a path) or text")
         if str(row["id"]) in seen:
             raise UsageError(f"{path}, line {number}: the id {row['id']} stands there twice")
@@ -81,11 +83,15 @@ def _manifest_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _has_content(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("html"), str) or isinstance(row.get("text"), str)
+
+
 def _raw_rows(
     rows: Iterable[dict[str, Any]], folder: Path, reading: ReadOptions, errors: dict[str, str]
 ) -> Iterator[tuple[Row, float]]:
     for number, row in enumerate(rows):
-        record = {name: row[name] for name in ("id", "url", "outlet") if row.get(name)}
+        record = {name: row[name] for name in ("url", "outlet") if row.get(name)} | {"id": str(row["id"])}
         began = time.process_time()
         try:
             if row.get("html"):

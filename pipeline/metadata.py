@@ -30,6 +30,10 @@ def read_metadata(path: Path | None) -> dict[str, Known]:
     try:
         for number, row in enumerate(_rows(path), start=1):
             name = next((row[key] for key in _KEYS if row.get(key)), None)
+            if None in row:
+                raise ConfigError(f"{path}, row {number}: more cells than columns")
+            if not all(value is None or isinstance(value, str) for value in row.values()):
+                raise ConfigError(f"{path}, row {number}: every field must be text")
             strange = sorted(set(row) - {*FIELDS, *_KEYS})
             if strange:
                 raise ConfigError(
@@ -40,13 +44,13 @@ def read_metadata(path: Path | None) -> dict[str, Known]:
             if name in known:
                 raise ConfigError(f"{path}, row {number}: {name} has a row already")
             known[name] = {key: row.get(key) or None for key in FIELDS}
-    except (OSError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, orjson.JSONDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     return known
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, str | None]]:
-    with path.open(encoding="utf-8", newline="") as source:
+    with path.open(encoding="utf-8-sig", newline="") as source:
         if path.suffix == ".csv":
             yield from csv.DictReader(source)
             return

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.commit import Attempt, Manifest, table_folder
 
@@ -86,7 +87,8 @@ def print_run(console: Console, manifest: Manifest, output: Path, *, repeated: b
         console.print(story_table(output))
     pattern = str(output / "current/articles/**/*.parquet")
     sql = f"FROM '{pattern}' SELECT story_id, outlet, headline ORDER BY story_id"
-    console.print(f"Snapshot {manifest.snapshot} in {output / 'current'}. Query it:", soft_wrap=True)
+    place = f"Snapshot {manifest.snapshot} in {output / 'current'}. Query it:"
+    console.print(place, soft_wrap=True, markup=False, highlight=False)
     console.print(f"  duckdb -c {shlex.quote(sql)}", soft_wrap=True, markup=False, highlight=False)
 
 
@@ -104,8 +106,8 @@ def story_table(output: Path) -> Table:
             str(story["n_articles"]),
             str(story["n_copies"]),
             f"{first:%Y-%m-%d}" if first else "?",
-            ", ".join(story["outlets"]) or "?",
-            story["headline"] or "(no headline)",
+            Text(", ".join(story["outlets"]) or "?"),
+            Text(story["headline"] or "(no headline)"),
         )
     return table
 

@@ -1,5 +1,6 @@
 """One batch run: inputs → graph → committed snapshot."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -97,7 +98,7 @@ def _run_id(request: Request, plan: Plan) -> str:
 def _local_folder(output: Path) -> Path:
     if "://" in str(output) or ":/" in str(output):
         raise UsageError(f"{output}: snapshots can only be committed to a local or mounted folder")
-    return output.absolute()
+    return Path(os.path.normpath(output.absolute()))
 
 
 def _refused(plan: Plan) -> pa.Table:

@@ -31,7 +31,7 @@ def article_id(identity: str, headline: str, text: str) -> int:
     """Derive an article's id from what it is called at its source and what it says.
 
     Args:
-      identity: the canonical URL, else the id or file name at the source, else "".
+      identity: the canonical URL, else the outlet as given and the id or file name at the source.
       headline: as received.
       text: the received text or HTML.
     """

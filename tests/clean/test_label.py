@@ -173,3 +173,10 @@ def test_of_two_deliveries_the_earlier_dated_is_kept_whatever_their_order() -> N
         )
         assert [f"{at:%Y-%m-%d}" for at in articles["date_published"].to_pylist()] == ["2024-05-01"]
         assert rejects["reason"].to_pylist() == ["duplicate_input"]
+
+
+def test_one_text_of_two_outlets_is_two_articles() -> None:
+    text = "\n".join(story("Oak"))
+    table = raw(record(0, text, outlet="north.example"), record(1, text, outlet="south.example"))
+    articles, rejects = clean_tables([table], CleanOptions())
+    assert (articles.num_rows, rejects.num_rows) == (2, 0)

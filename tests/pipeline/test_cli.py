@@ -46,6 +46,8 @@ def test_what_cannot_be_meant_is_named_and_exits_2(
         ("[nonsense]\na = 1", "nonsense: no such option"),
         ("[write]\nmax_rows = 'many'", "write.max_rows"),
         ("[rejects]\nmax_share = 2", "rejects.max_share"),
+        ("[write]\nmax_rows = 0", "max_rows must be 1 or more"),
+        ("[read]\nfields = { headlien = 'titel' }", "no field 'headlien'"),
         ("not toml", "is not TOML"),
     ],
 )
@@ -66,6 +68,8 @@ def test_a_configuration_that_does_not_fit_names_the_key(
         ("m.csv", "outlet\nExample\n", "row 1"),
         ("m.jsonl", '{"file": "a.txt", "colour": "red"}\n', "colour"),
         ("m.jsonl", "[1]\n", "not an object"),
+        ("m.jsonl", '{"file": "a.txt", "date_published": 20220207}\n', "must be text"),
+        ("m.csv", "file,outlet\na.txt,Example,more\n", "more cells"),
         ("m.jsonl", "{\n", "cannot be read"),
     ],
 )
@@ -100,3 +104,15 @@ def test_the_contract_is_printed_in_three_forms(capsys: pytest.CaptureFixture[st
     assert "| 1 | article_id | string | no |" in capsys.readouterr().out
     assert main(["schema"]) == 0
     assert "ARTICLES" in capsys.readouterr().out
+
+
+def test_extract_takes_any_id_and_gives_a_row_for_every_row(tmp_path: Path) -> None:
+    manifest, predictions = tmp_path / "m.jsonl", tmp_path / "p.jsonl"
+    manifest.write_text(
+        '{"id": 0, "text": "A headline\\n\\nThe body has a sentence of some words."}\n{"id": 1, "text": ""}\n'
+    )
+    assert main(["extract", str(manifest), "--output", str(predictions)]) == 0
+    rows = [json.loads(line) for line in predictions.read_text().splitlines()]
+    assert [(row["id"], bool(row["text"])) for row in rows] == [("0", True), ("1", False)]
+    assert "missing_text" in rows[1]["error"]
+    assert main(["extract", str(manifest), "--output", str(tmp_path / "nowhere/p.jsonl")]) == 2

@@ -214,6 +214,14 @@ def test_bad_inputs_cost_nothing_but_themselves(records: list[Record], write_jso
     assert {row["source_id"] for row in rows(tmp_path / "out", "articles")} == {record["id"] for record in records[:6]}
 
 
+def test_a_headline_of_brackets_is_shown_as_it_is(
+    records: list[Record], write_jsonl: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [{**records[0], "title": "LIVE [/red] now"}])
+    assert main(["run", str(path), "--output", str(tmp_path / "out")]) == 0
+    assert "[/red]" in capsys.readouterr().out
+
+
 def test_a_run_that_keeps_nothing_commits_nothing_and_exits_3(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

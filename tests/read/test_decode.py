@@ -1,6 +1,7 @@
 """Bytes become text within caps, or a reject that says where."""
 
 import gzip
+import random
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,22 @@ def test_damage_is_told_from_truncation_of_nothing(tmp_path: Path, ending: str) 
 
 def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
     assert reason_of(lambda: list(chunks(str(tmp_path / "nowhere.txt")))) is RejectReason.UNREADABLE
+
+
+def test_a_truncated_zstd_stream_is_noticed_after_what_came_before(tmp_path: Path) -> None:
+    whole = zstandard.ZstdCompressor(level=1).compress(random.Random(1).randbytes(400_000))
+    path = tmp_path / "cut.zst"
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    assert reason_of(lambda: list(chunks(str(path)))) is RejectReason.TRUNCATED
+
+
+def test_frames_of_zstd_follow_each_other_and_zeros_behind_gzip_are_padding(tmp_path: Path) -> None:
+    (tmp_path / "two.zst").write_bytes(zstandard.compress(b"one ") + zstandard.compress(b"two"))
+    (tmp_path / "padded.gz").write_bytes(gzip.compress(b"one two") + bytes(512))
+    assert read_all(str(tmp_path / "two.zst"), 100) == read_all(str(tmp_path / "padded.gz"), 100) == b"one two"
+
+
+@pytest.mark.parametrize("charset", ["hex", "base64", "rot13", "undefined", "idna", "unicode_escape", "utf-16", "none"])
+def test_a_charset_that_no_page_can_have_is_not_believed(charset: str) -> None:
+    page = f'<meta charset="{charset}"><p>' + "Der Ausschuss hat über die Größe der Straße beraten. " * 9
+    assert "Größe" in decode_page(page.encode("cp1252"))

@@ -128,3 +128,24 @@ def test_parquet_is_cut_by_row_group(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["a", "b", "c"], "text": ["x", "y", "z"]}), path, row_group_size=2)
     plan = plan_inputs([str(path)], {})
     assert [(item.start, item.stop, item.first) for item in plan.items] == [(0, 1, 0), (1, 2, 2)]
+
+
+def test_a_glob_takes_the_folders_that_it_matches(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.txt", "sub/b.txt"):
+        (tmp_path / name).write_text("x")
+    for pattern in ("*", "**/*.txt", "**"):
+        plan = plan_inputs([str(tmp_path / pattern)], {})
+        assert {Path(file.uri).name for item in plan.items for file in item.files} == {"a.txt", "b.txt"}
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("x")
+    (refused,) = plan_inputs([str(tmp_path)], {}).refused
+    assert refused.uri.endswith("caf\\xe9.txt")
+
+
+@pytest.mark.parametrize("options", [{"split_bytes": 0}, {"max_article_bytes": -1}, {"fields": {"headlien": "titel"}}])
+def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        ReadOptions(**options)

@@ -156,3 +156,57 @@ def test_what_is_read_has_the_raw_schema(tmp_path: Path) -> None:
     plan = plan_inputs([str(jsonl(tmp_path / "a.jsonl", {"text": "Body."}))], {})
     (table,) = blocks_of(read_item(plan.items[0], ReadOptions()))
     assert table.schema.equals(RAW)
+
+
+def test_a_byte_order_mark_costs_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"id": "1", "text": "One."}\r\n\r\n{"id": "2", "text": "Two."}\r\n')
+    rows, rejects = read(path)
+    assert ([row["source_id"] for row in rows], rejects) == (["1", "2"], [])
+
+
+def test_a_file_of_blank_lines_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("\n\n\n")
+    assert [reject["reason"] for reject in read(tmp_path / "a.jsonl")[1]] == [RejectReason.EMPTY]
+
+
+def test_an_empty_field_does_not_hide_its_other_name(tmp_path: Path) -> None:
+    record = {
+        "headline": "",
+        "title": "Real",
+        "date_published": "",
+        "date": 1714550400.0,
+        "text": "Body.",
+        "authors": ["A", None],
+    }
+    ((row,), _) = read(jsonl(tmp_path / "a.jsonl", record))
+    assert (row["headline"], row["date_published"], row["authors"]) == ("Real", "1714550400", ["A"])
+
+
+def test_a_mapping_may_use_any_name_of_a_field_and_comes_first(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "a.jsonl", {"nr": 9, "id": 1, "body": "B.", "text": "T."}, {"id": 2, "text": "T."})
+    rows, _ = read(path, ReadOptions(fields={"id": "nr", "text": "body"}))
+    assert [(row["source_id"], row["text"]) for row in rows] == [("9", "B."), ("2", "T.")]
+
+
+def test_a_time_that_nobody_can_have_fetched_at_is_a_reject(tmp_path: Path) -> None:
+    _, (reject,) = read(jsonl(tmp_path / "a.jsonl", {"text": "T.", "fetched_at": "0001-01-01T00:00:00+14:00"}))
+    assert reject["reason"] == RejectReason.BAD_FIELD
+
+
+def test_parquet_of_nanoseconds_is_read_and_other_columns_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    dates = pa.array([1714550400123456789, 1714550400123456789], pa.timestamp("ns", "UTC"))
+    crawl = pa.array([2**62, 0], pa.timestamp("us"))
+    pq.write_table(pa.table({"id": ["a", "b"], "text": ["Body.", "x" * 300], "date": dates, "crawl": crawl}), path)
+    (row,), (reject,) = read(path, ReadOptions(max_article_bytes=200))
+    assert row["date_published"].startswith("2024-05-01T08:00:00.123456")
+    assert (reject["source_id"], reject["reason"]) == ("b", RejectReason.TOO_LARGE)
+
+
+def test_a_parquet_row_that_python_cannot_hold_costs_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    dates = pa.array([2**62, 0], pa.timestamp("us"))
+    pq.write_table(pa.table({"id": ["a", "b"], "text": ["One.", "Two."], "date": dates}), path)
+    (row,), (reject,) = read(path)
+    assert (row["source_id"], reject["position"], reject["reason"]) == ("b", 0, RejectReason.BAD_FIELD)

@@ -188,7 +188,7 @@ def _given_fields(record: dict[str, Any], url: str | None) -> dict[str, Any]:
     """The fields of PARSED as far as the record itself gives them."""
     canonical = canonical_url(url)
     published, source = _given_date(record["date_published"])
-    name = canonical or record["source_id"] or ""
+    name = canonical or "\x1f".join((record["outlet"] or "", record["source_id"] or ""))  # two outlets' id 1 are two
     return {
         "article_id": article_id(name, record["headline"] or "", record["html"] or record["text"] or ""),
         "identity": identity_of(canonical),

@@ -9,7 +9,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from schemas.blocks import BLOCK_BYTES, BLOCK_ROWS, RAW, REJECTED
-from schemas.errors import Rejected
+from schemas.errors import Rejected, RejectReason
 from transforms.read.decode import COMPRESSIONS, decode_page, decode_text, read_all
 from transforms.read.inputs import InputFile, ReadOptions, WorkItem
 from transforms.read.records import Outcome, read_jsonl, read_parquet, with_known
@@ -76,6 +76,9 @@ def _read_file(file: InputFile, kind: str, options: ReadOptions) -> Outcome:
         content = decode_text(data) if kind == "text" else decode_page(data)
     except Rejected as error:
         return Outcome(reject_row(file.uri, None, error, source_id=name), rejected=True)
+    except Exception as error:  # noqa: BLE001 -- a bug on one file is reported with it, and the rest goes on
+        failed = Rejected(RejectReason.FAILED, f"{type(error).__name__}: {error}")
+        return Outcome(reject_row(file.uri, None, failed, source_id=name), rejected=True)
     row: Row = dict.fromkeys(RAW.names)
     row |= {"source_uri": file.uri, "position": 0, "source_id": name, "headline_inline": kind == "text"}
     row["text" if kind == "text" else "html"] = content

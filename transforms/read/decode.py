@@ -17,6 +17,8 @@ from apache_beam.io.filesystems import FileSystems
 from schemas.errors import Rejected, RejectReason
 
 CHUNK_BYTES = 1 << 20
+_ZSTD_BITE = 1 << 12  # compressed bytes; at most some 128 MB come of it
+_ZSTD_WINDOW = 1 << 27
 COMPRESSIONS = (".gz", ".zst")
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -25,6 +27,16 @@ _DECLARED = re.compile(
 )
 _DECLARED_WITHIN = 4096  # bytes; browsers look at 1,024, many news pages declare later
 _WINDOWS = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "latin1": "cp1252", "ascii": "cp1252", "us-ascii": "cp1252"}
+
+_NOT_OF_PAGES = {
+    "idna",
+    "punycode",
+    "unicode_escape",
+    "raw_unicode_escape",
+    "unicode-escape",
+    "raw-unicode-escape",
+    "utf-7",
+}
 
 
 def compression_of(uri: str) -> str:
@@ -125,11 +137,17 @@ def checked(text: str) -> str:
 
 
 def _codec(name: str) -> str | None:
-    """The Python codec of a declared charset; Latin-1 means Windows-1252 on the web (WHATWG Encoding)."""
+    """The Python codec of a declared charset, if it can be one of a page.
+
+    Latin-1 means Windows-1252 on the web (WHATWG Encoding).
+    """
     try:
         found = codecs.lookup(name).name
-    except LookupError:
-        return None
+        b"a".decode(name)
+    except (LookupError, UnicodeError):
+        return None  # unknown, or a codec of bytes to bytes
+    if found.replace("_", "-") in _NOT_OF_PAGES or found.startswith(("utf-16", "utf-32")):
+        return None  # a page whose declaration could be read as ASCII is in none of these
     return _WINDOWS.get(name.lower(), _WINDOWS.get(found, found))
 
 
@@ -148,7 +166,7 @@ def _gunzip(source: BinaryIO) -> Iterator[bytes]:
                 raise Rejected(RejectReason.TRUNCATED, f"damaged gzip stream: {error}") from error
             if out:
                 yield out
-            data = engine.unused_data if engine.eof else engine.unconsumed_tail
+            data = engine.unused_data.lstrip(b"\0") if engine.eof else engine.unconsumed_tail  # gzip(1) pads with zeros
     if not fed:
         raise Rejected(RejectReason.EMPTY, "no bytes: not even a gzip header")
     while not engine.eof and (out := engine.decompress(engine.unconsumed_tail, CHUNK_BYTES)):
@@ -158,13 +176,22 @@ def _gunzip(source: BinaryIO) -> Iterator[bytes]:
 
 
 def _unzstd(source: BinaryIO) -> Iterator[bytes]:
-    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(source, read_across_frames=True)
+    """Frames of a zstd file one after the other; small bites keep the output of each bounded."""
+    engine = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
     fed = False
-    try:
-        while out := reader.read(CHUNK_BYTES):
-            fed = True
-            yield out
-    except zstandard.ZstdError as error:
-        raise Rejected(RejectReason.TRUNCATED, f"damaged zstd stream: {error}") from error
+    while data := source.read(_ZSTD_BITE):
+        fed = True
+        while data:
+            if engine.eof:
+                engine = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+            try:
+                out = engine.decompress(data)
+            except zstandard.ZstdError as error:
+                raise Rejected(RejectReason.TRUNCATED, f"damaged zstd stream: {error}") from error
+            if out:
+                yield out
+            data = engine.unused_data if engine.eof else b""
     if not fed:
-        raise Rejected(RejectReason.EMPTY, "no bytes, or a zstd stream that ends before its first block")
+        raise Rejected(RejectReason.EMPTY, "no bytes: not even a zstd frame")
+    if not engine.eof:
+        raise Rejected(RejectReason.TRUNCATED, "the zstd stream ends early")

@@ -20,6 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 from schemas.blocks import BLOCK_BYTES, BLOCK_ROWS
 from schemas.errors import RejectReason, UsageError
 from transforms.read.decode import CHUNK_BYTES, COMPRESSIONS, compression_of
+from transforms.read.rows import ALIASES
 
 _LOCAL = "file://"
 
@@ -46,6 +47,16 @@ class ReadOptions:
     max_skipped_bytes: int = 1 << 30  # of one oversized record, before the rest of its file is given up
     split_bytes: int = BLOCK_BYTES  # a larger JSONL file is cut into pieces of this size
     fields: Mapping[str, str] = field(default_factory=dict)  # our field name → the name in JSONL and Parquet records
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        for name in ("max_article_bytes", "max_skipped_bytes", "split_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        known = {alias for aliases in ALIASES.values() for alias in aliases} | set(ALIASES)
+        strange = sorted(set(self.fields) - known)
+        if strange:
+            raise ValueError(f"fields: there is no field {strange[0]!r}: there are {', '.join(sorted(known))}")
 
 
 class InputFile(NamedTuple):
@@ -142,25 +153,44 @@ def _match(argument: str) -> Iterator[FileMetadata | Refused]:
 
 def _match_local(argument: str) -> Iterator[FileMetadata | Refused]:
     path = Path(argument)
-    if path.is_dir():
-        paths = [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
-        paths = [p for p in paths if not any(part.startswith(".") for part in p.relative_to(path).parts)]
-    elif path.is_symlink() or path.exists():
-        paths = [path]
-    else:
-        paths = [Path(name) for name in glob.glob(argument, recursive=True) if Path(name).is_file()]  # noqa: PTH207 -- any pattern
-        if not paths and not glob.has_magic(argument):
-            raise UsageError(f"{argument}: no such file or folder")
-    for each in paths:
-        try:
-            about = each.stat()
-        except OSError as error:
-            yield Refused(str(each), RejectReason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
-            continue
-        if stat.S_ISREG(about.st_mode):
-            yield FileMetadata(str(each), about.st_size, about.st_mtime)
-        else:
-            yield Refused(str(each), RejectReason.UNREADABLE, "not a regular file")
+    if path.is_symlink() or path.exists():
+        yield from _below(path)
+        return
+    matches = [Path(name) for name in glob.glob(argument, recursive=True)]  # noqa: PTH207 -- any pattern
+    if not matches and not glob.has_magic(argument):
+        raise UsageError(f"{argument}: no such file or folder")
+    for match in matches:
+        if "**" not in argument or not match.is_dir():  # `**` has matched what is below as well
+            yield from _below(match)
+
+
+def _below(path: Path) -> Iterator[FileMetadata | Refused]:
+    """A file, or all files below a folder that are not hidden."""
+    if not path.is_dir():
+        yield _described(path)
+        return
+    unread: list[OSError] = []
+    for folder, _, names in os.walk(path, onerror=unread.append):
+        for name in names:
+            found = Path(folder) / name
+            if not any(part.startswith(".") for part in found.relative_to(path).parts):
+                yield _described(found)
+    for error in unread:
+        yield Refused(str(error.filename), RejectReason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
+
+
+def _described(path: Path) -> FileMetadata | Refused:
+    try:
+        str(path).encode()
+        about = path.stat()
+    except UnicodeEncodeError:
+        name = os.fsencode(path).decode("utf-8", "backslashreplace")
+        return Refused(name, RejectReason.UNREADABLE, "the file's name is not UTF-8: rename it")
+    except OSError as error:
+        return Refused(str(path), RejectReason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
+    if not stat.S_ISREG(about.st_mode):
+        return Refused(str(path), RejectReason.UNREADABLE, "not a regular file")
+    return FileMetadata(str(path), about.st_size, about.st_mtime)
 
 
 def _items(files: Iterable[InputFile], split_bytes: int) -> Iterator[WorkItem]:

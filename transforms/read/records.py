@@ -1,5 +1,6 @@
 """JSONL and Parquet files → raw rows, a reject for each record that cannot be used."""
 
+import codecs
 import os
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from apache_beam.io.filesystems import FileSystems
 from schemas.errors import Rejected, RejectReason
 from transforms.read.decode import chunks, compression_of
 from transforms.read.inputs import InputFile, ReadOptions, WorkItem
-from transforms.read.rows import Row, raw_row, reject_row
+from transforms.read.rows import ALIASES, Row, raw_row, reject_row
 
 _PARQUET_BATCH = 256  # rows decoded at a time
 _NEWLINE = b"\n"
@@ -39,17 +40,18 @@ def read_jsonl(item: WorkItem, options: ReadOptions) -> Iterator[Outcome]:
     record where it broke; the records before it stand.
     """
     (file,) = item.files
-    number = item.first
+    number, found = item.first, False
     try:
         for line in _lines(item, options):
             if line.data.strip() or line.size > options.max_article_bytes:
+                found = True
                 yield _record(line, file, number, options)
             number += 1
     except Rejected as error:
         position = number if error.reason in {RejectReason.TRUNCATED, RejectReason.TOO_LARGE} else None
         yield Outcome(reject_row(file.uri, position, error), rejected=True)
         return
-    if number == item.first and not item.start:
+    if not found and not item.start and item.stop < 0:
         empty = Rejected(RejectReason.EMPTY, "no records")
         yield Outcome(reject_row(file.uri, None, empty), rejected=True)
 
@@ -64,8 +66,9 @@ def read_parquet(item: WorkItem, options: ReadOptions) -> Iterator[Outcome]:
             groups = range(item.start, reader.num_row_groups if item.stop < 0 else item.stop)
             if not reader.metadata.num_rows:
                 raise Rejected(RejectReason.EMPTY, "no rows")  # noqa: TRY301 -- one way out for every whole-file reject
-            for batch in reader.iter_batches(_PARQUET_BATCH, row_groups=list(groups)):
-                for record in batch.to_pylist():
+            names = _wanted(reader.schema_arrow, options)
+            for batch in reader.iter_batches(_PARQUET_BATCH, row_groups=list(groups), columns=names):
+                for record in _parquet_records(batch):
                     yield _checked_record(record, file, number, options, sample=None)
                     number += 1
     except Rejected as error:
@@ -73,6 +76,39 @@ def read_parquet(item: WorkItem, options: ReadOptions) -> Iterator[Outcome]:
     except (OSError, ValueError, pa.ArrowException) as error:
         damaged = Rejected(*_parquet_fault(file, error))
         yield Outcome(reject_row(file.uri, number if number > item.first else None, damaged), rejected=True)
+
+
+def _wanted(schema: pa.Schema, options: ReadOptions) -> list[str]:
+    """The columns that are fields of ours.
+
+    Raises:
+      Rejected: BAD_FIELD where there is none.
+    """
+    known = {alias for aliases in ALIASES.values() for alias in aliases} | set(options.fields.values())
+    names = [name for name in schema.names if name in known]
+    if not names:
+        detail = f"none of the columns {', '.join(schema.names[:10])} is a field: name them in [read.fields]"
+        raise Rejected(RejectReason.BAD_FIELD, detail)
+    return names
+
+
+def _parquet_records(batch: pa.RecordBatch) -> Iterator[object]:
+    """Rows as Python values; one whose values Python cannot hold is given as the error that it makes."""
+    columns = [
+        column.cast(pa.timestamp("us", column.type.tz), safe=False)
+        if pa.types.is_timestamp(column.type) and column.type.unit == "ns"
+        else column
+        for column in batch.columns
+    ]
+    batch = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    try:
+        yield from batch.to_pylist()
+    except (OverflowError, ValueError):
+        for row in range(batch.num_rows):
+            try:
+                yield batch.slice(row, 1).to_pylist()[0]
+            except (OverflowError, ValueError) as error:
+                yield error
 
 
 def with_known(row: Row, known: Mapping[str, str | None]) -> Row:
@@ -96,10 +132,15 @@ def _record(line: _Line, file: InputFile, number: int, options: ReadOptions) -> 
 
 def _checked_record(record: object, file: InputFile, number: int, options: ReadOptions, sample: str | None) -> Outcome:
     try:
+        if isinstance(record, Exception):
+            raise Rejected(RejectReason.BAD_FIELD, f"row {number + 1}: {record}")  # noqa: TRY301 -- as below
         if not isinstance(record, dict):
             detail = f"line {number + 1} is a JSON {type(record).__name__}, not an object"
             raise Rejected(RejectReason.NOT_AN_OBJECT, detail)  # noqa: TRY301 -- one way out for every reject of a record
         row = raw_row(record, file.uri, number, options.fields)
+        if len(row["text"] or row["html"] or "") > options.max_article_bytes:
+            detail = f"record {number + 1} is over {options.max_article_bytes} bytes (read.max_article_bytes)"
+            raise Rejected(RejectReason.TOO_LARGE, detail)  # noqa: TRY301 -- as above
     except Rejected as error:
         name = record.get("id") if isinstance(record, dict) else None
         return Outcome(
@@ -138,7 +179,9 @@ def _lines(item: WorkItem, options: ReadOptions) -> Iterator[_Line]:
         pending = pieces.pop()
         for piece in pieces:
             size = len(piece) + dropped
+            first = not at
             at += size + 1
+            piece = piece.removeprefix(codecs.BOM_UTF8) if first else piece  # noqa: PLW2901 -- the mark is no part of it
             if not foreign:
                 yield _Line(b"" if dropped else piece, size)
             elif size:
@@ -154,7 +197,7 @@ def _lines(item: WorkItem, options: ReadOptions) -> Iterator[_Line]:
                     RejectReason.TOO_LARGE, f"one record of over {dropped} bytes: the rest of the file is given up"
                 )
     if (pending or dropped) and not foreign:
-        yield _Line(pending, len(pending) + dropped)
+        yield _Line(pending.removeprefix(codecs.BOM_UTF8) if not at else pending, len(pending) + dropped)
 
 
 def _parquet_fault(file: InputFile, error: Exception) -> tuple[RejectReason, str]:

@@ -34,6 +34,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 """Our field → the names it is looked for under, first come first served."""
 
 _SAMPLE = 200
+_YEARS = (1971, 2200)  # in which something can have been fetched
 
 
 def raw_row(record: Mapping[str, Any], source_uri: str, position: int, fields: Mapping[str, str]) -> Row:
@@ -51,8 +52,9 @@ def raw_row(record: Mapping[str, Any], source_uri: str, position: int, fields: M
     row: Row = dict.fromkeys(RAW.names)
     row |= {"source_uri": source_uri, "position": position, "headline_inline": False}
     for name, convert in _CONVERT.items():
-        key = fields.get(name) or next((alias for alias in ALIASES[name] if record.get(alias) is not None), None)
-        value = record.get(key) if key else None
+        given = [fields[alias] for alias in (name, *ALIASES[name]) if alias in fields]
+        key = next((key for key in (*given, *ALIASES[name]) if record.get(key) not in (None, "")), None)
+        value = record[key] if key else None
         if value is not None:
             row[name] = convert(name if key == name else f"{key} ({name})", value)
     body = next((row[name] for name in ("text", "html") if row[name] and row[name].strip()), None)
@@ -112,7 +114,7 @@ def _moment(field: str, value: object) -> str | None:
         return value.isoformat()
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise _wrong(field, "a date", value)
-    return str(value).strip() or None
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip() or None
 
 
 def _instant(field: str, value: object) -> dt.datetime | None:
@@ -123,12 +125,14 @@ def _instant(field: str, value: object) -> dt.datetime | None:
             raise _wrong(field, "an ISO 8601 time", value) from None
     if not isinstance(value, dt.datetime):
         raise _wrong(field, "an ISO 8601 time", value)
+    if not _YEARS[0] <= value.year <= _YEARS[1]:
+        raise Rejected(RejectReason.BAD_FIELD, f"{field}: the year {value.year} is not one of a fetch")
     return value if value.tzinfo else value.replace(tzinfo=dt.UTC)
 
 
 def _names(field: str, value: object) -> list[str] | None:
     items = value if isinstance(value, list) else [value]
-    names = [item.get("name") if isinstance(item, dict) else item for item in items]
+    names = [item.get("name") if isinstance(item, dict) else item for item in items if item is not None]
     if not all(isinstance(name, str) for name in names):
         raise _wrong(field, "text or a list of names", value)
     return [" ".join(str(name).split()) for name in names if str(name).strip()] or None

@@ -34,6 +34,12 @@ class WriteOptions:
     max_partitions: int = MOST_PARTITIONS  # of one table; more days than that are cut by month, then by year
     max_rows: int = ROW_GROUP_ROWS  # in one file
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        for name in ("max_partitions", "max_rows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+
 
 class FileTask(NamedTuple):
     """One file to write: the rows start..stop of a stored table."""
