@@ -14,9 +14,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from schemas.errors import CopydeskError
+from schemas.errors import INTERRUPTED, CopydeskError
 
-INTERRUPTED = 130
 _BEAM_FLAGS: list[str] = []  # what stood behind `--`
 
 app = typer.Typer(

@@ -5,15 +5,21 @@ names its engine: FnApiRunner unless told otherwise.
 """
 
 import argparse
+import contextlib
 import logging
+import os
+import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from schemas.errors import UsageError
+from schemas.errors import INTERRUPTED, UsageError
 
 DEFAULT_RUNNER = "FnApiRunner"
+_GRACE_SECONDS = 5.0  # for Beam to notice that its workers are gone
 _FIXED = ("--no_save_main_session", "--default_sdk_harness_log_level=WARNING")
 
 
@@ -23,6 +29,9 @@ def pipeline_options(workers: int, flags: Sequence[str]) -> PipelineOptions:
     Raises:
       UsageError: a flag that no Beam option class knows; Beam itself would drop it with a warning.
     """
+    ours = [flag for flag in flags if flag.split("=")[0] in {"--runner", "--streaming", "--direct_num_workers"}]
+    if ours:
+        raise UsageError(f"{ours[0]}: not behind `--`; Copydesk has --runner and --workers, and a run is a batch")
     unknown = _unknown(flags)
     if unknown:
         raise UsageError(f"{unknown[0]}: no such Beam option; see `--help` of the Beam runner")
@@ -41,6 +50,53 @@ def new_pipeline(runner: str, options: PipelineOptions) -> beam.Pipeline:
         return beam.Pipeline(runner=runner, options=options)
     except (ValueError, ImportError, AttributeError) as error:
         raise UsageError(f"--runner {runner}: {error}") from error
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGINT and SIGTERM end a run even while Beam waits for workers that got no signal.
+
+    Worker processes are killed first. Whoever waits for them then comes back, with whatever error Beam makes of it; or
+    else the process ends itself after a grace. What it leaves in staging the next run clears away.
+
+    Raises:
+      KeyboardInterrupt: a signal came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread gets signals
+        return
+    watchdog = threading.Timer(_GRACE_SECONDS, os._exit, (INTERRUPTED,))
+    watchdog.daemon = True
+
+    def stop(_signal: int, _frame: object) -> None:
+        for child in _descendants(os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        if not watchdog.is_alive():
+            watchdog.start()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except Exception as error:
+        if watchdog.is_alive():
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        watchdog.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _descendants(process: int) -> list[int]:
+    """Children of a process and theirs, by Linux's /proc; none where there is no such thing."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            children = [int(child) for child in (task / "children").read_text().split()]
+            found += children + [each for child in children for each in _descendants(child)]
+    return found
 
 
 def _unknown(flags: Sequence[str]) -> list[str]:

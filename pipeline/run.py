@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline.commit import Attempt, Dataset, Manifest
 from pipeline.config import Config
-from pipeline.engine import DEFAULT_RUNNER, new_pipeline, pipeline_options
+from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, pipeline_options
 from pipeline.graph import Folders, build
 from pipeline.metadata import Known
 from schemas.blocks import REJECTED
@@ -69,7 +69,7 @@ def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Resu
             return Result(latest, repeated=True)
         if watch:
             watch(attempt)
-        with new_pipeline(request.runner, options) as pipeline:
+        with interruptible(), new_pipeline(request.runner, options) as pipeline:
             folders = Folders(str(attempt.scratch), str(attempt.files))
             build(pipeline, plan.items, _refused(plan), request.config, folders)
         files = _staged_files(attempt)

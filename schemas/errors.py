@@ -13,6 +13,8 @@ A message names the input, says what was wrong and what to do about it.
 
 from enum import StrEnum
 
+INTERRUPTED = 130  # the exit code of a run that a signal ended
+
 
 class CopydeskError(Exception):
     """Base of all errors raised on purpose; `exit_code` is what the command returns."""

@@ -249,3 +249,19 @@ def test_a_run_killed_at_any_moment_leaves_the_snapshot_readable(
     assert main(["run", str(tmp_path / "other.jsonl"), "--output", str(out), "--json"]) == 0
     assert len(rows(out, "articles")) == 20
     assert list(staging.iterdir()) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupt_of_the_driver_alone_ends_the_run_and_its_workers(
+    records: list[Record], write_jsonl: Write, tmp_path: Path, workers: int
+) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", records)
+    words = [*COPYDESK, "run", str(path), "--output", str(tmp_path / "out"), "--workers", str(workers)]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        while run.poll() is None and not has_file(tmp_path / "out/staging", ".parsed.arrow"):
+            pass
+        run.send_signal(signal.SIGINT)
+        assert run.wait(timeout=30) == 130
+    assert not list((tmp_path / "out/manifests").glob("*.json"))
+    left = subprocess.run(["pgrep", "-f", str(tmp_path)], check=False, capture_output=True, text=True).stdout
+    assert left == ""
