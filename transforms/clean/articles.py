@@ -31,7 +31,7 @@ from schemas.blocks import (
     store,
 )
 from transforms.clean.label import MemoryOptions, label_block
-from transforms.clean.outlets import MEMORY, STATISTICS, memory_of, merge_memories, outlet_buckets
+from transforms.clean.outlets import MEMORY, STATISTICS, memory_of, outlet_buckets
 from transforms.clean.page import PageLimits
 from transforms.clean.parse import line_statistics, parse_block
 
@@ -85,7 +85,6 @@ class CleanArticles(beam.PTransform):  # type: ignore[misc]
 
     options: CleanOptions
     scratch: str
-    known: StoredTable | None = None  # what earlier runs learned of the outlets
 
     def expand(self, raw: beam.PCollection) -> Any:
         """Wire."""
@@ -96,7 +95,6 @@ class CleanArticles(beam.PTransform):  # type: ignore[misc]
             | "ByOutlet" >> beam.GroupByKey()
             | "Remember" >> beam.MapTuple(memory_of_bucket).with_output_types(pa.Table)
             | "Memory" >> GatherTable(MEMORY, self.scratch, "memory", "lookup")
-            | "AddKnown" >> beam.Map(add_known, self.known, self.scratch).with_output_types(StoredTable)
         )
         repeats = (
             parsed
@@ -143,14 +141,6 @@ def bucketed_statistics(parsed: Parsed) -> list[tuple[int, pa.Table]]:
 def memory_of_bucket(_bucket: int, statistics: Iterable[pa.Table]) -> pa.Table:
     """What the outlets of a bucket repeat."""
     return memory_of(concat(statistics, STATISTICS))
-
-
-def add_known(memory: StoredTable, known: StoredTable | None, scratch: str) -> StoredTable:
-    """Add what earlier runs learned."""
-    if known is None or not known.rows:
-        return memory
-    merged = merge_memories([load(memory.path), load(known.path)])
-    return store(merged, new_block(scratch, merged.num_rows).part("memory"))
 
 
 def bucketed_records(parsed: Parsed) -> Iterator[tuple[int, pa.Table]]:
