@@ -54,6 +54,9 @@ def run_command(
     request = Request(inputs, output, load_config(config), read_metadata(metadata), runner, workers, tuple(_BEAM_FLAGS))
     with Progress(Console(stderr=True)).live() as progress:
         result = run(request, progress)
+    if result.unmatched:
+        more = f" and {len(result.unmatched) - 1} more" if len(result.unmatched) > 1 else ""
+        typer.echo(f"copydesk: {metadata}: no input is called {result.unmatched[0]}{more}", err=True)
     if as_json:
         _print_json({"snapshot": result.manifest.snapshot, "repeated": result.repeated, **result.manifest.summary})
     else:

@@ -5,12 +5,14 @@ CSV (with a header) or JSONL, a row a file: `source_uri` (the whole path or URI)
 """
 
 import csv
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import orjson
 
 from schemas.errors import ConfigError
+from transforms.clean.dates import parse_timestamp
 
 FIELDS = ("outlet", "url", "date_published")
 _KEYS = ("source_uri", "file")
@@ -22,7 +24,7 @@ def read_metadata(path: Path | None) -> dict[str, Known]:
     """Read the file: what is known by URI or file name.
 
     Raises:
-      ConfigError: it cannot be read, or a row names no file, names one twice, or has a field we do not know.
+      ConfigError: it cannot be read, or a row names no file, names one twice, or has a field or a date that is none.
     """
     if path is None:
         return {}
@@ -41,12 +43,20 @@ def read_metadata(path: Path | None) -> dict[str, Known]:
                 )
             if not name:
                 raise ConfigError(f"{path}, row {number}: needs `source_uri` or `file`")
+            if row.get("date_published") and parse_timestamp(str(row["date_published"])) is None:
+                raise ConfigError(f"{path}, row {number}: {row['date_published']!r} is no date")
             if name in known:
                 raise ConfigError(f"{path}, row {number}: {name} has a row already")
             known[name] = {key: row.get(key) or None for key in FIELDS}
     except (OSError, UnicodeDecodeError, csv.Error, orjson.JSONDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     return known
+
+
+def unmatched(known: Mapping[str, Known], uris: Iterable[str]) -> list[str]:
+    """Names in the metadata file that are none of the inputs."""
+    names = {name for uri in uris for name in (uri, os.path.basename(uri))}  # noqa: PTH119 -- may be a URI
+    return sorted(set(known) - names)
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, str | None]]:

@@ -16,7 +16,7 @@ from pipeline.commit import Attempt, Dataset, Manifest
 from pipeline.config import Config
 from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, pipeline_options
 from pipeline.graph import Folders, build
-from pipeline.metadata import Known
+from pipeline.metadata import Known, unmatched
 from schemas.blocks import REJECTED
 from schemas.errors import CopydeskError, RejectReason, TooManyRejects, UsageError
 from schemas.files import DataFile
@@ -45,6 +45,7 @@ class Result:
 
     manifest: Manifest
     repeated: bool  # the snapshot was there already: nothing was done
+    unmatched: Sequence[str]  # rows of the metadata file that name no input
 
 
 def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Result:
@@ -59,17 +60,18 @@ def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Resu
     Raises:
       UsageError, TooManyRejects, CommitConflict, ContractMismatch: see `schemas.errors`.
     """
-    options = pipeline_options(request.workers, request.beam_flags)
+    empty = new_pipeline(request.runner, pipeline_options(request.workers, request.beam_flags))
     plan = plan_inputs(request.inputs, request.known, request.config.read.split_bytes)
+    idle = unmatched(request.known, (uri for uri, *_ in plan.fingerprint))
     run_id = _run_id(request, plan)
     dataset = Dataset(_local_folder(request.output))
     with dataset.attempt() as attempt:
         latest = dataset.latest()
         if latest and latest.run_id == run_id:
-            return Result(latest, repeated=True)
+            return Result(latest, repeated=True, unmatched=idle)
         if watch:
             watch(attempt)
-        with interruptible(), new_pipeline(request.runner, options) as pipeline:
+        with interruptible(), empty as pipeline:
             folders = Folders(str(attempt.scratch), str(attempt.files))
             build(pipeline, plan.items, _refused(plan), request.config, folders)
         files = _staged_files(attempt)
@@ -84,7 +86,7 @@ def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Resu
             inputs=plan.fingerprint,
             summary=summary,
         )
-        return Result(manifest, repeated=False)
+        return Result(manifest, repeated=False, unmatched=idle)
 
 
 def _run_id(request: Request, plan: Plan) -> str:

@@ -70,6 +70,7 @@ def test_a_configuration_that_does_not_fit_names_the_key(
         ("m.jsonl", "[1]\n", "not an object"),
         ("m.jsonl", '{"file": "a.txt", "date_published": 20220207}\n', "must be text"),
         ("m.csv", "file,outlet\na.txt,Example,more\n", "more cells"),
+        ("m.csv", "file,date_published\na.txt,2022-02-07\nb.txt,someday\n", "'someday' is no date"),
         ("m.jsonl", "{\n", "cannot be read"),
     ],
 )

@@ -68,12 +68,14 @@ def test_every_line_is_in_the_text_or_in_removed_with_its_rule(out: Path) -> Non
         assert all(line["rule"] for line in removed[row["article_id"]])
 
 
-def test_with_the_dates_given_the_stories_are_the_same(tmp_path: Path) -> None:
+def test_with_the_dates_given_the_stories_are_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     days = {"000": "2022-03-03", "001": "2022-02-08", "002": "2022-02-07", "003": "2022-02-07", "004": "2022-02-28"}
     metadata = tmp_path / "days.csv"
     files = {path.name[:3]: path.name for path in SEEDS.iterdir()}
     metadata.write_text("file,date_published\n" + "".join(f"{files[name]},{day}\n" for name, day in days.items()))
+    metadata.write_text(metadata.read_text() + "nowhere.txt,2022-03-03\n")
     out = tmp_path / "out"
     assert main(["run", str(SEEDS), "--output", str(out), "--metadata", str(metadata), "--json"]) == 0
     assert groups(out) == {frozenset({"001", "002", "003"}), frozenset({"000"}), frozenset({"004"})}
     assert rows(out, "articles")["000"]["date_source"] == "metadata"
+    assert "no input is called nowhere.txt" in capsys.readouterr().err

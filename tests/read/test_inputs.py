@@ -61,6 +61,17 @@ def test_a_dangling_link_and_a_pipe_are_unreadable(tmp_path: Path) -> None:
     assert len(plan_inputs([str(tmp_path)], {}).refused) == 2
 
 
+def test_a_link_to_a_folder_is_named_rather_than_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.txt").write_text("x")
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "link").symlink_to(tmp_path / "elsewhere")
+    (refused,) = plan_inputs([str(tmp_path / "given")], {}).refused
+    assert refused.uri == str(tmp_path / "given/link")
+    assert refused.reason is RejectReason.UNREADABLE
+    assert "link" in refused.detail
+
+
 def test_an_input_that_does_not_exist_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         plan_inputs([str(tmp_path / "nowhere")], {})

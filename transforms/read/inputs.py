@@ -170,11 +170,17 @@ def _below(path: Path) -> Iterator[FileMetadata | Refused]:
         yield _described(path)
         return
     unread: list[OSError] = []
-    for folder, _, names in os.walk(path, onerror=unread.append):
-        for name in names:
+    for folder, folders, names in os.walk(path, onerror=unread.append):
+        for name in (*names, *folders):
             found = Path(folder) / name
-            if not any(part.startswith(".") for part in found.relative_to(path).parts):
+            if any(part.startswith(".") for part in found.relative_to(path).parts):
+                continue
+            if name not in folders:
                 yield _described(found)
+            elif found.is_symlink():
+                yield Refused(
+                    str(found), RejectReason.UNREADABLE, "a link to a folder is not followed: name the folder"
+                )
     for error in unread:
         yield Refused(str(error.filename), RejectReason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
 
