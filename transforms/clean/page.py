@@ -6,6 +6,7 @@ would cost too much are refused before they are parsed.
 
 import re
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,8 +65,7 @@ class PageLimits:
             raise ValueError(f"depth must be at most {MAX_DEPTH}, not {self.depth}")
 
 
-@dataclass(frozen=True)
-class PageLine:
+class PageLine(NamedTuple):
     """One line of a page."""
 
     text: str
@@ -84,11 +84,11 @@ class Page:
     quality_flags: list[str]
 
 
-def read_page(html: str, url: str | None, limits: PageLimits) -> Page:
+def read_page(html: str | bytes, url: str | None, limits: PageLimits) -> Page:
     """Label the lines of a page and collect its metadata.
 
     Args:
-      html: a whole page, decoded.
+      html: a whole page, decoded or as UTF-8.
       url: where it was found, if known.
       limits: caps.
 
@@ -129,15 +129,17 @@ def read_page(html: str, url: str | None, limits: PageLimits) -> Page:
     )
 
 
-def check_limits(html: str, limits: PageLimits) -> Stripped:
+def check_limits(html: str | bytes, limits: PageLimits) -> Stripped:
     """Refuse what would cost too much to parse; give what is left of the rest without its scripts.
 
     Raises:
       Rejected: TOO_COMPLEX.
     """
     if len(html) > limits.characters:
-        raise Rejected(RejectReason.TOO_COMPLEX, f"{len(html)} characters, more than {limits.characters}")
-    encoded = html.encode("utf-8", "replace")
+        characters = len(html) if isinstance(html, str) else len(html.decode("utf-8", "replace"))
+        if characters > limits.characters:
+            raise Rejected(RejectReason.TOO_COMPLEX, f"{characters} characters, more than {limits.characters}")
+    encoded = html.encode("utf-8", "replace") if isinstance(html, str) else html
     nodes = int(np.count_nonzero(np.frombuffer(encoded, np.uint8) == _LT))  # four times as fast as bytes.count
     if nodes > limits.nodes:
         raise Rejected(RejectReason.TOO_COMPLEX, f"{nodes} tags, more than {limits.nodes}")

@@ -152,8 +152,8 @@ def _bits(values, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
 
 
 def _repeats(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-    _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    return counts[inverse]
+    ordered = np.sort(hashes)
+    return np.searchsorted(ordered, hashes, "right") - np.searchsorted(ordered, hashes, "left")
 
 
 @njit(cache=True, nogil=True)
