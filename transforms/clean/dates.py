@@ -7,10 +7,12 @@ are known in the languages of the press that we could check; the rest is left to
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 2100
+_ISO = re.compile(r"(?:19|20)\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = re.compile(r"\d{10}(?:\d{3})?")
 _LONGEST = 300  # characters; what is longer is no date
 
@@ -56,6 +58,7 @@ _MONTH_DAY = re.compile(rf"\b(?:(?:{_NAMES})\b\.?\s*\d{{1,2}}|\d{{1,2}}\.?\s*(?:
 _LONGEST_DATELINE = 140
 _DIGIT = re.compile(r"\d")
 _MOST_DIGITS = 4
+_SHORTEST_IN_DIGITS = 8  # characters of a date without a word
 
 
 def parse_timestamp(text: str) -> datetime | None:
@@ -67,6 +70,9 @@ def parse_timestamp(text: str) -> datetime | None:
     United States' rule for daylight saving time of 2007.
     """
     text = text.strip()
+    if _ISO.fullmatch(text):  # nearly every date that a page declares, and ten times as fast
+        with suppress(ValueError, OverflowError):
+            return _within(datetime.fromisoformat(text).replace(microsecond=0).astimezone(UTC))
     if _EPOCH.fullmatch(text):
         return _from_epoch(text)
     if len(text) > _LONGEST:
@@ -84,11 +90,19 @@ def is_dateline(line: str) -> bool:
     """Whether a line says when and nothing else: a date or an age, with perhaps a time and "Published" or "Updated"."""
     if len(line) > _LONGEST_DATELINE or _DIGIT.search(line) is None:
         return False
-    known = all(
-        len(token) <= _MOST_DIGITS + 4 if token.isdigit() else _is_date_word(token)
-        for token in _TOKENS.findall(line.lower())
-    )
-    return known and bool(_RELATIVE.search(line) or _MONTH_DAY.search(line) or next(_days(line), None))
+    worded = False
+    for match in _TOKENS.finditer(line.lower()):
+        token = match[0]
+        if token.isdigit():
+            if len(token) > _MOST_DIGITS + 4:
+                return False
+        elif _is_date_word(token):
+            worded = True
+        else:
+            return False
+    if worded and (_RELATIVE.search(line) or _MONTH_DAY.search(line)):
+        return True
+    return (worded or len(line) >= _SHORTEST_IN_DIGITS) and next(_days(line), None) is not None
 
 
 def _is_date_word(token: str) -> bool:

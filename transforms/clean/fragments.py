@@ -9,6 +9,7 @@ from schemas.labels import Label
 from transforms.clean.metadata import Metadata
 from transforms.clean.page import Page, PageLimits, PageLine, check_limits, read_page
 
+FRAGMENT_START = 20_000  # characters within which a page says that it is one
 _PAGE = re.compile(r"<(?:html|body|head|!doctype)\b", re.IGNORECASE)
 _SKIPPED = ("script", "style", "noscript", "iframe", "template", "svg", "button", "select", "textarea", "nav", "form")
 _BLOCKS = frozenset(
@@ -61,7 +62,7 @@ _WHOLE_LINK = 0.8  # share of a line's characters inside links from which it is 
 
 def is_fragment(html: str) -> bool:
     """Whether this is a snippet: no html, head or body tag and no doctype near its start."""
-    return _PAGE.search(html, 0, 20_000) is None
+    return _PAGE.search(html, 0, FRAGMENT_START) is None
 
 
 def read_fragment(html: str, url: str | None, limits: PageLimits) -> Page:

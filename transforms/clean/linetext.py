@@ -4,11 +4,13 @@
 Words are runs of letters and digits; in scripts that set no spaces between words a character counts as 1 / 2.5 words.
 """
 
+import functools
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from transforms.clean.pagecues import FNV_OFFSET, FNV_PRIME, Table, find
+from transforms.clean.pagecues import FNV_OFFSET, FNV_PRIME, Table, find, load_cues
 
 LINE_FEATURES = (
     "words",
@@ -35,6 +37,8 @@ LINE_FEATURES = (
     "description_share",
     "images_before",
 )
+_IS_STOP, _IN_TITLE, _IN_SUMMARY = 1, 2, 4
+_LONGEST_TITLE = 1000  # bytes
 _LETTER, _UPPER, _DIGIT, _WIDE, _COMMA, _SEPARATOR, _QUOTE = (1 << i for i in range(7))
 _SENTENCE_ENDS = np.array(sorted(map(ord, ".!?…”’»\"')。！？」।؟۔")), np.int64)
 _SEPARATORS = np.array(sorted(map(ord, "|·•/›>→»-–—#+")), np.int64)
@@ -42,25 +46,33 @@ _COMMAS = np.array(sorted(map(ord, ",;、،，")), np.int64)
 _QUOTES = np.array(sorted(map(ord, "\"“„«「『‘'")), np.int64)
 
 
-def title_words(title: str) -> Table:
-    """Words of a title as a table for the scanner."""
-    encoded = np.frombuffer(title.encode("utf-8", "replace")[:1000], np.uint8)
-    hashes = _word_hashes(encoded)
-    size = max(16, 1 << (4 * len(hashes)).bit_length())
-    keys, values = np.zeros(size, np.uint64), np.zeros(size, np.int64)
-    _fill(keys, values, hashes)
+def word_table(title: str, summary: str) -> Table:
+    """Words that a line is looked up in: one table, so that a word costs one look-up; values are the bits below."""
+    keys, values = (array.copy() for array in _stop_table())
+    for text, bit in ((title, _IN_TITLE), (summary, _IN_SUMMARY)):
+        _add(keys, values, _word_hashes(np.frombuffer(text.encode("utf-8", "replace")[:_LONGEST_TITLE], np.uint8)), bit)
     return Table(keys, values)
 
 
+@functools.cache
+def _stop_table() -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Stop words, with room for all words of a title and a summary."""
+    stop_words = load_cues().stop_words
+    size = 1 << (2 * (len(stop_words.keys) + 2 * _LONGEST_TITLE)).bit_length()
+    keys, values = np.zeros(size, np.uint64), np.zeros(size, np.int64)
+    _add(keys, values, stop_words.keys[stop_words.keys != 0], _IS_STOP)
+    return keys, values
+
+
 @njit(cache=True, nogil=True)
-def _fill(keys, values, hashes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- compiled
+def _add(keys, values, hashes, bit):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- compiled
     mask = np.uint64(len(keys) - 1)
     for key in hashes:
         place = (key ^ (key >> np.uint64(29))) & mask
         while keys[place] != np.uint64(0) and keys[place] != key:
             place = (place + np.uint64(1)) & mask
         keys[place] = key
-        values[place] = 1
+        values[place] |= bit
 
 
 @njit(cache=True, nogil=True, inline="never")
@@ -186,12 +198,11 @@ def _word_hashes(text):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -
 
 
 @njit(cache=True, nogil=True, inline="never")
-def describe(text, row, stops, titles, summaries, automaton):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, C901, PLR0912, PLR0913, PLR0915, PLR0917 -- compiled: one pass
+def describe(text, row, known, automaton):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, C901, PLR0912, PLR0915 -- compiled: one pass
     """Fill the features of a line that need only its text; gives its cue bits and hash."""
     classes, moves, hits = automaton
-    stop_keys, stop_values = stops  # taken out once: each access to a tuple of arrays counts a reference
-    title_keys, title_values = titles
-    summary_keys, summary_values = summaries
+    keys, values = known  # taken out once: each access to a tuple of arrays counts a reference
+    mask = np.uint64(len(keys) - 1)
     words = 0
     wide = 0
     characters = 0
@@ -250,17 +261,24 @@ def describe(text, row, stops, titles, summaries, automaton):  # type: ignore[no
                 words += 1
                 capitals += capital
                 total = (total ^ h) * FNV_PRIME
-                stop += find(stop_keys, stop_values, h)
-                in_title += find(title_keys, title_values, h)
-                in_summary += find(summary_keys, summary_values, h)
+                place = (h ^ (h >> np.uint64(29))) & mask  # as in pagecues.find, which would cost a call a word
+                while keys[place] != np.uint64(0):
+                    if keys[place] == h:
+                        found = values[place]
+                        stop += found & _IS_STOP
+                        in_title += (found & _IN_TITLE) >> 1
+                        in_summary += (found & _IN_SUMMARY) >> 2
+                        break
+                    place = (place + np.uint64(1)) & mask
                 inside = False
                 h = FNV_OFFSET
             if kind & _WIDE:
                 wide += 1
                 single = (FNV_OFFSET ^ np.uint64(cp)) * FNV_PRIME
                 total = (total ^ single) * FNV_PRIME
-                in_title += find(title_keys, title_values, single)
-                in_summary += find(summary_keys, summary_values, single)
+                found = find(keys, values, single)
+                in_title += (found & _IN_TITLE) >> 1
+                in_summary += (found & _IN_SUMMARY) >> 2
             elif kind:
                 if words == 0 and wide == 0 and kind & _QUOTE:
                     quote = True

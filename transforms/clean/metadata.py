@@ -4,6 +4,7 @@ JSON-LD, OpenGraph and other meta tags, `h1`, `title`, `time` and links that nam
 value collects the weight of every source that gives it; the heaviest wins, and the order of sources only breaks ties.
 """
 
+import functools
 import html as entities
 import json
 import re
@@ -71,6 +72,7 @@ _KEYWORD_METAS = ("news_keywords", "keywords", "article:tag", "parsely-tags", "s
 _ZONED = re.compile(r"\d\d:\d\d.*(?:Z|[+-]\d\d:?\d\d|[A-Z]{3,4})\s*$")
 _LONGEST_NAME = 60
 _NO_NAME = re.compile(r"https?://|[@/]|^\W*$|^\d+$", re.IGNORECASE)
+_TOKENS = re.compile(r"\w+")
 _PREFIX = re.compile(r"^(?:by|von|par|por|di|text|author|autor)\b[:\s]+", re.IGNORECASE)
 _JOINED = re.compile(r"\s*(?:,|;|\||\band\b|\bund\b|\by\b|\bet\b|&)\s+")
 _MOST_BLOCKS, _MOST_OBJECTS, _DEEPEST = 30, 2_000, 12
@@ -277,9 +279,9 @@ def _description(articles: list[dict[str, Any]], metas: dict[str, list[str]]) ->
 def _authors(tree: LexborHTMLParser, articles: list[dict[str, Any]], metas: dict[str, list[str]]) -> list[str]:
     lists = [_names(item.get("author") or item.get("creator")) for item in articles]
     linked = next((names for names in lists if names), [])
-    named = [name for key in _AUTHOR_METAS for value in metas.get(key, ())[:8] for name in _names(value)]
     if linked:
         return linked
+    named = [name for key in _AUTHOR_METAS for value in metas.get(key, ())[:8] for name in _names(value)]
     if named:
         return list(dict.fromkeys(named))
     shown = [
@@ -378,8 +380,12 @@ def _plain(text: str) -> str:
 
     JSON-LD that was cut inside a character ends in half a surrogate pair, which no UTF-8 can hold.
     """
-    return " ".join(_SURROGATE.sub("\ufffd", entities.unescape(text)).replace("\u00ad", "").split())
+    text = entities.unescape(text)
+    if not text.isascii():
+        text = _SURROGATE.sub("\ufffd", text).replace("\u00ad", "")
+    return " ".join(text.split())
 
 
+@functools.lru_cache(maxsize=1024)
 def _fold(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.casefold()))
+    return " ".join(_TOKENS.findall(text.casefold()))

@@ -78,7 +78,7 @@ def load_cues() -> Cues:
     )
 
 
-@njit(cache=True, nogil=True, inline="never")
+@njit(cache=True, nogil=True, inline="always")
 def find(keys: NDArray[np.uint64], values: NDArray[np.int64], key: np.uint64) -> int:
     """Look a key up in a `Table`; 0 when it is not there."""
     mask = np.uint64(len(keys) - 1)

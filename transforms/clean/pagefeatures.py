@@ -59,7 +59,7 @@ def line_matrix(scan: Scan, rows: NDArray[np.int64]) -> Matrix:
     blocks, inner = scan.blocks[rows], scan.inner[rows]
     parents = np.maximum(scan.parents[blocks], 0)
     near = scan.own_cues[blocks] | scan.own_cues[parents] | scan.own_cues[inner]
-    tags = scan.tags[blocks][:, None] == np.arange(1, len(cues.line_tags) + 1)
+    tags = scan.tags[blocks].astype(np.int64)
     n = len(rows)
     place = np.empty((n, len(_PLACE)), np.float32)
     place[:, 0] = scan.depths[inner]
@@ -77,7 +77,7 @@ def line_matrix(scan: Scan, rows: NDArray[np.int64]) -> Matrix:
         (
             scan.features[rows],
             _bits(scan.cues[rows], len(cues.text_groups)),
-            tags,
+            _bits(1 << tags >> 1, len(cues.line_tags)),
             _bits(scan.kinds[inner] >> 1, len(cues.ancestor_tags)),
             _bits(near, len(cues.class_groups)),
             _bits(scan.all_cues[inner], len(cues.class_groups)),
@@ -142,13 +142,18 @@ def context_matrix(scan: Scan, rows: NDArray[np.int64], p: NDArray[np.float64]) 
     )
 
 
-def _bits(values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    return (values[:, None] >> np.arange(count)) & 1
+@njit(cache=True, nogil=True)
+def _bits(values, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- compiled
+    out = np.empty((len(values), count), np.float32)
+    for i in range(len(values)):
+        for bit in range(count):
+            out[i, bit] = (values[i] >> bit) & 1
+    return out
 
 
 def _repeats(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-    _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    return counts[inverse]
+    ordered = np.sort(hashes)
+    return np.searchsorted(ordered, hashes, "right") - np.searchsorted(ordered, hashes, "left")
 
 
 @njit(cache=True, nogil=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from transforms.clean.linetext import LINE_FEATURES, describe, title_words
+from transforms.clean.linetext import LINE_FEATURES, describe, word_table
 from transforms.clean.pagecues import (
     BOLD,
     BREAK,
@@ -66,15 +66,13 @@ def scan_page(html: bytes, title: str, description: str) -> Scan | None:
       None when elements nest deeper than `MAX_DEPTH`.
     """
     cues = load_cues()
-    words, summary = title_words(title), title_words(description)
+    words = word_table(title, description)
     result = _scan(
         np.frombuffer(html, np.uint8),
         (cues.tags.keys, cues.tags.values),
         (cues.ancestors.keys, cues.ancestors.values),
         (cues.attributes.keys, cues.attributes.values),
-        (cues.stop_words.keys, cues.stop_words.values),
         (words.keys, words.values),
-        (summary.keys, summary.values),
         (cues.classes.classes, cues.classes.moves, cues.classes.hits),
         (cues.texts.classes, cues.texts.moves, cues.texts.hits),
     )
@@ -83,7 +81,12 @@ def scan_page(html: bytes, title: str, description: str) -> Scan | None:
 
 
 @njit(cache=True, nogil=True)
-def _scan(html, tag_table, ancestor_table, attribute_table, stops, titles, summaries, class_cues, text_cues):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, C901, PLR0912, PLR0913, PLR0915, PLR0917 -- compiled: one pass, one state
+def _scan(html, tag_table, ancestor_table, attribute_table, known, class_cues, text_cues):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, C901, PLR0912, PLR0913, PLR0915, PLR0917 -- compiled: one pass, one state
+    # taken out once: each access to a tuple of arrays counts a reference
+    tag_keys, tag_values = tag_table
+    ancestor_keys, ancestor_values = ancestor_table
+    attribute_keys, attribute_values = attribute_table
+    class_bytes, class_moves, class_hits = class_cues
     n = len(html)
     room = 2
     for b in html:
@@ -152,6 +155,8 @@ def _scan(html, tag_table, ancestor_table, attribute_table, stops, titles, summa
                     elif j + 5 < n and html[j + 1] == 113 and html[j + 2] == 117 and html[j + 5] == 59:  # &quot;
                         b = np.uint8(_QUOTE)
                         size = 6
+                elif b < 0xC2:
+                    pass
                 elif b == 0xE2 and j + 2 < n and html[j + 1] == 0x80:
                     c = html[j + 2]
                     if c <= 0x8B or c == 0xA8 or c == 0xA9 or c == 0xAF:
@@ -216,7 +221,7 @@ def _scan(html, tag_table, ancestor_table, attribute_table, stops, titles, summa
                     if j - i <= 8:
                         name |= np.uint64(html[j]) << np.uint64(8 * (j - i - 1))
                     j += 1
-                kind = find(tag_table[0], tag_table[1], name)
+                kind = find(tag_keys, tag_values, name)
                 own = np.int64(0)
                 sign = (FNV_OFFSET ^ name) * FNV_PRIME
                 hides = False
@@ -234,14 +239,14 @@ def _scan(html, tag_table, ancestor_table, attribute_table, stops, titles, summa
                         hides = True
                     if j + 1 < n and html[j] == _EQUALS and html[j + 1] == _QUOTE:
                         j += 2
-                        wanted = find(attribute_table[0], attribute_table[1], key)
+                        wanted = find(attribute_keys, attribute_values, key)
                         if wanted > 0 and depth > 0 and skips == 0:
                             state = np.int64(0)
                             stop_at = j + 400
                             while j < n and html[j] != _QUOTE:
                                 if j < stop_at:
-                                    state = np.int64(class_cues[1][state, class_cues[0][html[j]]])
-                                    own |= class_cues[2][state]
+                                    state = np.int64(class_moves[state, class_bytes[html[j]]])
+                                    own |= class_hits[state]
                                     if wanted == 1 and not 48 <= html[j] <= 57:
                                         sign = (sign ^ np.uint64(html[j])) * FNV_PRIME
                                 j += 1
@@ -269,7 +274,7 @@ def _scan(html, tag_table, ancestor_table, attribute_table, stops, titles, summa
                     parents[child] = e
                     tags[child] = kind & _NUMBER
                     bits[child] = kind
-                    place = find(ancestor_table[0], ancestor_table[1], name)
+                    place = find(ancestor_keys, ancestor_values, name)
                     kinds[child] = kinds[e] | (np.int64(1) << place if place else 0)
                     own_cues[child] = own
                     all_cues[child] = all_cues[e] | own
@@ -306,7 +311,7 @@ def _scan(html, tag_table, ancestor_table, attribute_table, stops, titles, summa
             if first >= 0 and end > start:
                 size = end - start
                 row = features[lines]
-                bit, total, some = describe(out[start:end], row, stops, titles, summaries, text_cues)
+                bit, total, some = describe(out[start:end], row, known, text_cues)
                 if some:
                     row[2] = min(1.0, link_bytes / size)
                     row[3] = link_count

@@ -17,10 +17,10 @@ from schemas.ids import article_id
 from schemas.labels import LABEL_CODES
 from transforms.clean import dates
 from transforms.clean.addresses import canonical_url, domain_of, identity_of, outlet_in
-from transforms.clean.fragments import is_fragment, read_fragment
+from transforms.clean.fragments import FRAGMENT_START, is_fragment, read_fragment
 from transforms.clean.label import HEADLINE_ONLY, SAMPLE, STAGE, edge_lines
 from transforms.clean.outlets import STATISTICS
-from transforms.clean.page import Page, PageLimits, read_page
+from transforms.clean.page import Page, PageLimits, PageLine, read_page
 from transforms.clean.phrases import NO_RULE, find_cues
 from transforms.clean.plaintext import (
     BODY,
@@ -36,6 +36,7 @@ from transforms.clean.plaintext import (
 )
 from transforms.clean.textlines import count_words, line_keys, measured_lines, split_lines
 
+_PAGE_START = re.compile(rb"<(?:html|body|head|!doctype)(?=[^\w\x80-\xff])", re.IGNORECASE)
 _MARKUP = re.compile(r"</(?:p|div|a|li|span|em|strong|b|i|h[1-6])>|<(?:br|p)\s*/?>")
 
 
@@ -49,7 +50,7 @@ def parse_block(raw: pa.Table, limits: PageLimits) -> tuple[pa.Table, pa.Table, 
     Returns:
       articles (PARSED), their lines (LINES) and rejects (REJECTED).
     """
-    records = raw.to_pylist()
+    records = _records(raw)
     rejects: list[dict[str, Any]] = []
     articles: dict[int, dict[str, Any]] = {}
     pages: dict[int, Page] = {}
@@ -65,7 +66,7 @@ def parse_block(raw: pa.Table, limits: PageLimits) -> tuple[pa.Table, pa.Table, 
     order = sorted(articles)
     parsed = pa.Table.from_pylist([articles[at] for at in order], PARSED)
     if pages:
-        fragments = [at for at in pages if is_fragment(_markup(records[at]))]
+        fragments = [at for at in pages if _is_fragment(_markup(records[at]))]
         lines = pa.concat_tables([lines, _page_lines(pages, fragments)])
     return parsed, _in_order(order, lines), pa.Table.from_pylist(rejects, REJECTED)
 
@@ -124,17 +125,34 @@ def _timestamp(text: str) -> datetime | None:
     return dates.parse_timestamp(text)
 
 
-def _markup(record: dict[str, Any]) -> Any:
+def _records(raw: pa.Table) -> list[dict[str, Any]]:
+    """The rows; pages stay UTF-8, as the parser takes them: decoding and encoding them cost a sixth of all."""
+    at = raw.schema.get_field_index("html")
+    return raw.set_column(at, "html", raw["html"].cast(pa.large_binary())).to_pylist()
+
+
+def _markup(record: dict[str, Any]) -> str | bytes | None:
     return record["text"] if record["html"] is None else record["html"]
+
+
+def _is_fragment(markup: str | bytes | None) -> bool:
+    if isinstance(markup, bytes):
+        if _PAGE_START.search(markup, 0, FRAGMENT_START):
+            return False
+        markup = markup[: 4 * FRAGMENT_START].decode("utf-8", "replace")
+    return is_fragment(markup or "")
 
 
 def _read_markup(record: dict[str, Any], limits: PageLimits) -> Page:
     html = _markup(record)
     if html is None:
         raise Rejected(RejectReason.MISSING_TEXT, "the record has neither text nor html")
-    if not html.strip():
+    if not _is_fragment(html):
+        return read_page(html, record["url"], limits)
+    text = html if isinstance(html, str) else html.decode("utf-8", "replace")
+    if not text.strip():
         raise Rejected(RejectReason.EMPTY, "nothing but white space")
-    return read_fragment(html, record["url"], limits) if is_fragment(html) else read_page(html, record["url"], limits)
+    return read_fragment(text, record["url"], limits)
 
 
 def _parse_plain(
@@ -231,21 +249,24 @@ def _page_fields(record: dict[str, Any], page: Page) -> dict[str, Any]:
 
 def _page_lines(pages: dict[int, Page], fragments: list[int]) -> pa.Table:
     """Lines of the pages (LINES, `row` counts records); fragments, which no model judged, meet the phrase pack."""
-    lines = [
-        (at, text, line) for at, page in pages.items() for line in page.lines if (text := " ".join(line.text.split()))
-    ]
-    measured = measured_lines(
-        np.array([at for at, _, _ in lines], np.int32), pa.array([text for _, text, _ in lines], pa.string())
-    )
-    label = np.array([LABEL_CODES[line.label] for _, _, line in lines], np.int8)
-    rule = np.array([line.rule for _, _, line in lines], object)
-    score = np.array([line.score for _, _, line in lines], np.float32)
+    row: list[int] = []
+    parts: list[list[Any]] = [[] for _ in PageLine._fields]
+    for at, page in pages.items():
+        lines = [line for line in page.lines if line.text.strip()]
+        row += [at] * len(lines)
+        for part, values in zip(parts, zip(*lines, strict=True), strict=False):
+            part += values
+    texts, labels, rules, scores, signatures = parts
+    texts = [" ".join(text.split()) for text in texts]
+    measured = measured_lines(np.array(row, np.int32), pa.array(texts, pa.string()))
+    label = np.array([LABEL_CODES[one] for one in labels], np.int8)
+    rule = np.array(rules, object)
+    score = np.array(scores, np.float32)
     if fragments:
         cues = find_cues(measured, np.bincount(measured.row)[measured.row].astype(np.int32))
         taken = np.isin(measured.row, fragments) & (label == BODY) & (cues.rule != NO_RULE)
         label[taken] = cues.labels()[taken]
         rule[taken] = [cues.rules[index].name for index in cues.rule[taken]]
-    signature = pa.array([line.signature for _, _, line in lines], pa.int64())
     columns = [
         measured.row,
         measured.number,
@@ -254,7 +275,7 @@ def _page_lines(pages: dict[int, Page], fragments: list[int]) -> pa.Table:
         pa.array(rule, pa.string()),
         score,
         measured.keys,
-        signature,
+        pa.array(signatures, pa.int64()),
     ]
     return pa.table([pa.array(c) if isinstance(c, np.ndarray) else c for c in columns], schema=LINES)
 
@@ -271,6 +292,8 @@ def _in_order(order: list[int], lines: pa.Table) -> pa.Table:
 
 def _reject(record: dict[str, Any], reason: RejectReason, detail: str) -> dict[str, Any]:
     received = record["html"] or record["text"] or record["headline"]
+    if isinstance(received, bytes):
+        received = received[: 4 * SAMPLE].decode("utf-8", "ignore")
     return {
         **{key: record[key] for key in ("source_uri", "position", "source_id")},
         "stage": STAGE,
