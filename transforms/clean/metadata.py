@@ -89,8 +89,8 @@ _TYPESET = re.compile(r"[\u2018-\u201f\u00ab\u00bb\u2013\u2014]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(?=[-_]|$)")
 _LONGEST_BLOCK = 2_000_000
-# JSON-LD and OpenGraph alike; h1 decides between them; a form that title or twitter:title repeats was rather written for
-# search or sharing. docs/decisions/0013-metadata.md has the other rules, and what such weights are worth elsewhere.
+# JSON-LD and OpenGraph alike; h1 decides between them; a form that title or twitter:title repeats was rather written
+# for search or sharing. docs/decisions/0013-metadata.md has the other rules, and what such weights are worth elsewhere.
 _WEIGHTS = {"og": 1.7, "ld": 1.6, "h1": 0.3, "title": -0.4, "twitter": -0.4}
 
 
@@ -263,7 +263,7 @@ def _headline(declared: Declared, headings: list[str], names: tuple[str, ...]) -
 
 
 def _best_form(forms: list[tuple[str, str]]) -> str:
-    """How to print a headline: with the marks of a typesetter if a source has them, else as the heaviest source does."""
+    """How to print a headline: with a typesetter's marks if a source has them, else as the heaviest source does."""
     return max(forms, key=lambda form: (len(_TYPESET.findall(form[1])), _WEIGHTS[form[0]]))[1]
 
 
@@ -388,7 +388,7 @@ def _date(
 
 
 def _shown_date(tree: LexborHTMLParser, datelines: list[str], url: str | None) -> tuple[datetime | None, str | None]:
-    """The day that the address names, with the time of a line of that day; without one the first line that is a date."""
+    """The day that the address names, with the time of a line of that day; else the first line that is a date."""
     shown = [node.attributes.get("datetime") or node.text() for node in tree.css("time")[:6]] + datelines
     times = (when for text in shown if (when := parse_timestamp(_plain(text))))
     day = date_in_address(url)

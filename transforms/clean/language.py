@@ -1,0 +1,156 @@
+"""Which language an article is in: what is declared, unless the text says otherwise.
+
+Where a script belongs to one language, the script decides; else the function words at the text's beginning do (they
+are up to half of any paragraph). What sounds like none of the languages we know keeps what was declared.
+"""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable
+from importlib import resources
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.labels import LABEL_CODES, Label
+
+SAMPLE = 400  # characters that are looked at (docs/decisions/0013-metadata.md)
+_LINES = 4  # of an article that may make up the sample
+_TOKENS = re.compile(
+    r"[^\s\d.,;:!?\"'\u2018-\u201f\u00ab\u00bb()\[\]{}\u2026\u2013\u2014/|\u0964\u060c\u061b\u061f_*-]+"
+)
+_FEWEST_LETTERS, _FEWEST_WORDS = 15, 8
+_MAIN_SCRIPT = 0.6  # share of the letters
+_KANA = 0.05  # of East Asian letters: Chinese has none, Japanese rarely under a third
+_LEAST_SHARE = (
+    0.15  # of the words that are a language's function words: half in English, a quarter in Turkish
+)
+_FEWEST_HITS, _CLEARER = 3, 1.5  # or so many of them, and so many times the runner-up
+_CLEAR, _CERTAIN = 1.25, 0.1  # times the score of what is declared, and the score, from which a text contradicts it
+
+# Unicode by blocks of 128: the script, or the language where the script has only one that a press is written in.
+_BLOCKS = {
+    "latin": (*range(5), 60, 61),
+    "el": (6, 7, 62, 63),
+    "cyrillic": (8, 9),
+    "hy": (10,),
+    "he": (11,),
+    "arabic": (12, 13, 14, 15, *range(502, 510)),
+    "devanagari": (18,),
+    "bn": (19,),
+    "pa": (20,),
+    "gu": (21,),
+    "or": (22,),
+    "ta": (23,),
+    "te": (24,),
+    "kn": (25,),
+    "ml": (26,),
+    "si": (27,),
+    "th": (28,),
+    "lo": (29,),
+    "my": (32,),
+    "ka": (33,),
+    "am": (36, 37, 38),
+    "km": (47,),
+    "kana": (96, 97),
+    "han": tuple(range(104, 320)),
+    "ko": (34, 35, *range(344, 432)),
+}
+_NAMES = tuple(_BLOCKS)
+_SCRIPT = np.full(0x110000 >> 7, len(_NAMES), np.int64)
+for _number, _blocks in enumerate(_BLOCKS.values()):
+    _SCRIPT[list(_blocks)] = _number
+
+
+def _function_words() -> dict[str, dict[str, tuple[str, ...]]]:
+    """By script, the languages of each function word."""
+    tables = tomllib.loads(resources.files(__package__).joinpath("data/languages.toml").read_text("utf-8"))
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for script, languages in tables.items():
+        of_word = found.setdefault(script, {})
+        for language, words in languages.items():
+            for word in set(words.split()):
+                of_word[word] = (*of_word.get(word, ()), language)
+    return found
+
+
+_WORDS = _function_words()
+
+
+def settle_language(declared: str | None, text: str) -> str | None:
+    """What is declared (BCP 47), unless the beginning of the text is clearly in another language; None if unknown.
+
+    Languages that share most of their function words do not contradict each other: the declared one has to score
+    clearly less than the best one.
+    """
+    scores = _scores(text)
+    if not scores:
+        return declared
+    best = max(scores, key=lambda language: scores[language])
+    if declared is None:
+        return best
+    own = declared.partition("-")[0].lower()
+    own = "no" if own in {"nb", "nn"} else own
+    contradicted = scores[best] >= max(_CERTAIN, _CLEAR * scores.get(own, 0.0))
+    return best if contradicted and own != best else declared
+
+
+def with_languages(parsed: pa.Table, lines: pa.Table, given: Iterable[str | None]) -> pa.Table:
+    """Settle the languages of a block's articles by their body lines, or by their headlines where there are none.
+
+    Args:
+      parsed: PARSED; `language` as declared.
+      lines: LINES, article by article.
+      given: the language that came with each record; it is taken as it is.
+    """
+    body = np.flatnonzero(lines["label"].to_numpy() == LABEL_CODES[Label.BODY])
+    rows = lines["row"].to_numpy()[body]
+    starts = np.searchsorted(rows, np.arange(parsed.num_rows + 1))
+    first = np.arange(len(body)) - starts[rows] < _LINES
+    texts = pc.utf8_slice_codeunits(lines["text"].take(pa.array(body[first])), 0, SAMPLE).to_pylist()
+    samples: list[list[str]] = [[] for _ in range(parsed.num_rows)]
+    for row, text in zip(rows[first].tolist(), texts, strict=True):
+        samples[row].append(text)
+    settled = [
+        known or settle_language(declared, " ".join(sample) or headline or "")
+        for known, declared, sample, headline in zip(
+            given, parsed["language"].to_pylist(), samples, parsed["headline"].to_pylist(), strict=True
+        )
+    ]
+    at = parsed.schema.get_field_index("language")
+    return parsed.set_column(at, parsed.schema.field(at), pa.array(settled, pa.string()))
+
+
+def _scores(text: str) -> dict[str, float]:
+    """How much the beginning of a text sounds like each language; empty when it sounds like none."""
+    sample = text[:SAMPLE].casefold()
+    letters = "".join(filter(str.isalpha, sample))
+    if len(letters) < _FEWEST_LETTERS:
+        return {}
+    codes = np.frombuffer(letters.encode("utf-32-le", "replace"), np.uint32)
+    shares = np.bincount(_SCRIPT[codes >> 7], minlength=len(_NAMES) + 1) / len(codes)
+    share = dict(zip(_NAMES, shares.tolist(), strict=False))
+    if share["han"] + share["kana"] > _MAIN_SCRIPT:
+        return {"ja" if share["kana"] > _KANA else "zh": 1.0}
+    script = max(share, key=lambda name: share[name])
+    if share[script] < _MAIN_SCRIPT:
+        return {}
+    return _by_words(sample, _WORDS[script]) if script in _WORDS else {script: 1.0}
+
+
+def _by_words(sample: str, languages_of: dict[str, tuple[str, ...]]) -> dict[str, float]:
+    """The share of the words that are each language's, a word of several languages counted in part."""
+    words = _TOKENS.findall(sample)
+    if len(words) < _FEWEST_WORDS:
+        return {}
+    hits: Counter[str] = Counter()
+    scores: dict[str, float] = {}
+    for languages in filter(None, map(languages_of.get, words)):
+        hits.update(languages)
+        for language in languages:
+            scores[language] = scores.get(language, 0.0) + 1 / len(languages) / len(words)
+    best, second = ([*sorted(scores, key=lambda language: -scores[language]), "", ""])[:2]
+    clear = hits[best] >= _FEWEST_HITS and scores[best] >= _CLEARER * scores.get(second, 0.0)
+    return scores if clear or hits[best] >= _LEAST_SHARE * len(words) else {}
