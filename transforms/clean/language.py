@@ -6,27 +6,26 @@ are up to half of any paragraph). What sounds like none of the languages we know
 
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Iterable
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from schemas.labels import LABEL_CODES, Label
 
-SAMPLE = 400  # characters that are looked at (docs/decisions/0013-metadata.md)
+SAMPLE = 300  # characters that are looked at (docs/decisions/0013-metadata.md)
 _LINES = 4  # of an article that may make up the sample
 _TOKENS = re.compile(
     r"[^\s\d.,;:!?\"'\u2018-\u201f\u00ab\u00bb()\[\]{}\u2026\u2013\u2014/|\u0964\u060c\u061b\u061f_*-]+"
 )
 _FEWEST_LETTERS, _FEWEST_WORDS = 15, 8
 _MAIN_SCRIPT = 0.6  # share of the letters
-_KANA = 0.05  # of East Asian letters: Chinese has none, Japanese rarely under a third
-_LEAST_SHARE = (
-    0.15  # of the words that are a language's function words: half in English, a quarter in Turkish
-)
+_KANA_SHARE = 0.05  # of East Asian letters: Chinese has none, Japanese rarely under a third
+_LEAST_SHARE = 0.15  # of the words that are a language's function words: half in English, a quarter in Turkish
 _FEWEST_HITS, _CLEARER = 3, 1.5  # or so many of them, and so many times the runner-up
 _CLEAR, _CERTAIN = 1.25, 0.1  # times the score of what is declared, and the score, from which a text contradicts it
 
@@ -59,24 +58,46 @@ _BLOCKS = {
     "ko": (34, 35, *range(344, 432)),
 }
 _NAMES = tuple(_BLOCKS)
-_SCRIPT = np.full(0x110000 >> 7, len(_NAMES), np.int64)
-for _number, _blocks in enumerate(_BLOCKS.values()):
-    _SCRIPT[list(_blocks)] = _number
+_HAN, _KANA = _NAMES.index("han"), _NAMES.index("kana")
+_NONE = len(_NAMES)
+_LAST_PUNCTUATED = 0x3100  # below it a block holds letters and other signs
 
 
-def _function_words() -> dict[str, dict[str, tuple[str, ...]]]:
-    """By script, the languages of each function word."""
+class _Vocabulary(NamedTuple):
+    """The function words of the languages that share a script."""
+
+    languages: list[str]
+    row: dict[str, int]
+    matrix: NDArray[np.float32]  # a row a word: 1 in each of its languages, then 1 shared among them
+
+
+def _vocabularies() -> dict[str, _Vocabulary]:
     tables = tomllib.loads(resources.files(__package__).joinpath("data/languages.toml").read_text("utf-8"))
-    found: dict[str, dict[str, tuple[str, ...]]] = {}
-    for script, languages in tables.items():
-        of_word = found.setdefault(script, {})
-        for language, words in languages.items():
-            for word in set(words.split()):
-                of_word[word] = (*of_word.get(word, ()), language)
-    return found
+    return {script: _vocabulary(words) for script, words in tables.items()}
 
 
-_WORDS = _function_words()
+def _vocabulary(words_of: dict[str, str]) -> _Vocabulary:
+    row = {
+        word: number for number, word in enumerate(sorted({w for words in words_of.values() for w in words.split()}))
+    }
+    member = np.zeros((len(row), len(words_of)), np.float32)
+    for column, words in enumerate(words_of.values()):
+        member[[row[word] for word in words.split()], column] = 1
+    return _Vocabulary(list(words_of), row, np.hstack((member, member / member.sum(1, keepdims=True))))
+
+
+def _script_of_characters() -> NDArray[np.int8]:
+    """The script of each letter of the first plane, `_NONE` for what is no letter."""
+    script = np.full(0x10000, _NONE, np.int8)
+    for number, blocks in enumerate(_BLOCKS.values()):
+        for block in blocks:
+            script[block << 7 : (block + 1) << 7] = number
+    script[[code for code in range(_LAST_PUNCTUATED) if not chr(code).isalpha()]] = _NONE
+    return script
+
+
+_VOCABULARIES = _vocabularies()
+_SCRIPT = _script_of_characters()
 
 
 def settle_language(declared: str | None, text: str) -> str | None:
@@ -126,31 +147,29 @@ def with_languages(parsed: pa.Table, lines: pa.Table, given: Iterable[str | None
 def _scores(text: str) -> dict[str, float]:
     """How much the beginning of a text sounds like each language; empty when it sounds like none."""
     sample = text[:SAMPLE].casefold()
-    letters = "".join(filter(str.isalpha, sample))
-    if len(letters) < _FEWEST_LETTERS:
+    codes = np.frombuffer(sample.encode("utf-32-le", "replace"), np.uint32)
+    counts = np.bincount(_SCRIPT[codes[codes < len(_SCRIPT)]], minlength=_NONE + 1)[:_NONE]
+    letters = int(counts.sum())
+    if letters < _FEWEST_LETTERS:
         return {}
-    codes = np.frombuffer(letters.encode("utf-32-le", "replace"), np.uint32)
-    shares = np.bincount(_SCRIPT[codes >> 7], minlength=len(_NAMES) + 1) / len(codes)
-    share = dict(zip(_NAMES, shares.tolist(), strict=False))
-    if share["han"] + share["kana"] > _MAIN_SCRIPT:
-        return {"ja" if share["kana"] > _KANA else "zh": 1.0}
-    script = max(share, key=lambda name: share[name])
-    if share[script] < _MAIN_SCRIPT:
+    if counts[_HAN] + counts[_KANA] > _MAIN_SCRIPT * letters:
+        return {"ja" if counts[_KANA] > _KANA_SHARE * letters else "zh": 1.0}
+    script = int(counts.argmax())
+    if counts[script] < _MAIN_SCRIPT * letters:
         return {}
-    return _by_words(sample, _WORDS[script]) if script in _WORDS else {script: 1.0}
+    vocabulary = _VOCABULARIES.get(_NAMES[script])
+    return _by_words(sample, vocabulary) if vocabulary else {_NAMES[script]: 1.0}
 
 
-def _by_words(sample: str, languages_of: dict[str, tuple[str, ...]]) -> dict[str, float]:
+def _by_words(sample: str, vocabulary: _Vocabulary) -> dict[str, float]:
     """The share of the words that are each language's, a word of several languages counted in part."""
     words = _TOKENS.findall(sample)
-    if len(words) < _FEWEST_WORDS:
+    known = [row for row in map(vocabulary.row.get, words) if row is not None]
+    if len(words) < _FEWEST_WORDS or not known:
         return {}
-    hits: Counter[str] = Counter()
-    scores: dict[str, float] = {}
-    for languages in filter(None, map(languages_of.get, words)):
-        hits.update(languages)
-        for language in languages:
-            scores[language] = scores.get(language, 0.0) + 1 / len(languages) / len(words)
-    best, second = ([*sorted(scores, key=lambda language: -scores[language]), "", ""])[:2]
-    clear = hits[best] >= _FEWEST_HITS and scores[best] >= _CLEARER * scores.get(second, 0.0)
-    return scores if clear or hits[best] >= _LEAST_SHARE * len(words) else {}
+    hits, scores = vocabulary.matrix[known].sum(0).reshape(2, -1)
+    second, best = scores.argsort(kind="stable")[-2:]
+    clear = hits[best] >= _FEWEST_HITS and scores[best] >= _CLEARER * scores[second]
+    if not clear and hits[best] < _LEAST_SHARE * len(words):
+        return {}
+    return dict(zip(vocabulary.languages, (scores / len(words)).tolist(), strict=True))
