@@ -16,8 +16,10 @@ import gc
 import gzip
 import itertools
 import json
+import logging
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -53,6 +55,8 @@ def main() -> int:
     if not manifest.exists():
         print(f"bench-pages: skipped, the labelled pages are not here ({manifest})")
         return 0
+    logging.disable(logging.WARNING)  # the peers' own, by the page
+    warnings.simplefilter("ignore")
     truths = rows_of(manifest)
     truths = truths[:: max(1, len(truths) // arguments.pages)] if arguments.pages else truths
     pages = [page_of(manifest.parent, truth) for truth in truths]
