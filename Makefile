@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SHARED ?= ../shared
+PEERS := .venv-peers
 
-.PHONY: run test lint format quality bench lock clean
+.PHONY: run test lint format quality bench peers bench-pages lock clean
 
 run: $(VENV)/.run  ## Copydesk over seeds/ into out/
 	$(BIN)/copydesk run seeds --output out
@@ -31,6 +32,11 @@ quality: $(VENV)/.test  ## the figures against their floors; needs the labelled 
 bench: $(VENV)/.test  ## articles per CPU-second, peak memory, where the time goes
 	$(BIN)/python tests/benchmarks/batch.py $(SHARED)
 
+peers: $(PEERS)/.peers  ## other projects' extractors, in an environment of their own beside the product's
+
+bench-pages: $(PEERS)/.peers  ## Copydesk and its peers over the same pages; CV=FILE from train_pages.py --predictions
+	$(PEERS)/bin/python -m tests.benchmarks.pages $(SHARED) $(if $(CV),--predictions $(CV))
+
 lock:  ## resolve pyproject.toml again; needs uv
 	uv pip compile -q pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
@@ -48,6 +54,13 @@ $(VENV)/.test: requirements-test.lock $(VENV)/.run
 	$(PIP) install --quiet --require-hashes -r requirements-test.lock
 	@touch $@
 
+$(PEERS)/.peers: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(PEERS)/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["peers"], sep="\n")' > $(PEERS)/peers.txt
+	$(PEERS)/bin/python -m pip install --quiet -c requirements.lock -r $(PEERS)/peers.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) out dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) out dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

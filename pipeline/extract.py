@@ -1,8 +1,8 @@
 """`copydesk extract`: the cleaner alone, without Beam, for measuring and for one's own corpora.
 
 A manifest row is `{id, html: path beside the manifest | text, url?, outlet?}`; a prediction row is
-`{id, text, headline, date_published, authors, removed, seconds}`. With `--learn` the furniture of each outlet is
-learned over the whole manifest first, as a run does.
+`{id, text, headline, date_published, authors, language, removed, seconds}`. With `--learn` the furniture of each
+outlet is learned over the whole manifest first, as a run does.
 """
 
 import time
@@ -145,6 +145,7 @@ def _predict(
             "description": article["description"],
             "date_published": article["date_published"],
             "authors": article["authors"] or [],
+            "language": article["language"],
             "removed": article["removed"],
             "quality_flags": article["quality_flags"] or [],
             "seconds": seconds,
@@ -158,6 +159,7 @@ def _empty(name: str) -> dict[str, Any]:
         "headline": None,
         "date_published": None,
         "authors": [],
+        "language": None,
         "removed": [],
         "seconds": 0.0,
     }

@@ -122,7 +122,7 @@ ARTICLES = Table(
         Column(12, "date_published", _TIME, "When it was published; null when that is unknown, see date_source."),
         Column(13, "date_source", pa.string(), "Where date_published came from, or why there is none."),
         Column(14, "date_modified", _TIME, "When the outlet last changed it."),
-        Column(15, "language", pa.string(), "Language as given or declared, BCP 47."),
+        Column(15, "language", pa.string(), "Language as given, else declared unless the text contradicts, BCP 47."),
         Column(16, "section", pa.string(), "The outlet's section."),
         Column(17, "keywords", pa.list_(pa.string()), "The outlet's keywords."),
         Column(18, "text", pa.string(), "Body, a paragraph a line, without furniture.", False),

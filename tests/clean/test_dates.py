@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from transforms.clean.dates import is_dateline, parse_timestamp
+from transforms.clean.dates import date_in_address, is_dateline, parse_timestamp
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,17 @@ def test_a_line_that_only_says_when_is_a_dateline(line: str) -> None:
 @pytest.mark.parametrize("line", ["5 min read", "By Jane Roe, Feb 7, 2022", "He came on Feb. 7, 2022.", "Monday", ""])
 def test_a_line_that_says_more_is_not(line: str) -> None:
     assert not is_dateline(line)
+
+
+@pytest.mark.parametrize(
+    "path", ["/2024/03/05/fog", "/news/2024-03-05/fog?x=1", "/20240305.html", "/fog/2024-03/05", "/2024/03/05"]
+)
+def test_a_day_in_an_address_is_read(path: str) -> None:
+    assert date_in_address(f"https://bay.example{path}") == datetime(2024, 3, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/2024/03/fog", "/2024/13/05/", "/20240305101500", "/a?day=/2024/03/05/", "/1802/03/05"]
+)
+def test_other_digits_in_an_address_are_no_day(path: str) -> None:
+    assert date_in_address(f"https://bay.example{path}") is None

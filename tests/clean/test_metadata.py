@@ -19,6 +19,36 @@ def test_the_site_name_is_cut_off_a_title() -> None:
     assert read(head).headline == "Fog closes the bay"
 
 
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Fog closes the bay - bay.example",
+        "Fog closes the bay | Bay",
+        "BAY: Fog closes the bay",
+        "Fog closes the bay » Local news | The Bay Post",
+    ],
+)
+def test_the_domain_and_the_names_of_sections_are_cut_off_a_title(title: str) -> None:
+    head = f"<meta property='og:title' content='{title}'>"
+    assert read(head, headings=("Fog closes the bay",)).headline == "Fog closes the bay"
+
+
+def test_a_section_before_the_site_stays_unless_a_headline_lacks_it() -> None:
+    head = "<meta property='og:site_name' content='Bay Post'><title>Fog - what it means | Bay Post</title>"
+    assert read(head).headline == "Fog - what it means"
+
+
+def test_a_headline_made_for_sharing_yields_to_the_shown_one() -> None:
+    head = "".join(f"<meta name='{name}' content='Why this fog matters'>" for name in ("og:title", "twitter:title"))
+    linked = '{"@type": "NewsArticle", "headline": "Fog closes the bay"}'
+    assert read(head, linked, headings=("Fog closes the bay",)).headline == "Fog closes the bay"
+
+
+def test_a_headline_is_printed_with_its_typeset_marks() -> None:
+    head = "<meta property='og:title' content='The bay&#39;s fog - again'>"
+    assert read(head, headings=("The bay\u2019s fog \u2013 again",)).headline == "The bay\u2019s fog \u2013 again"
+
+
 def test_a_suffix_that_no_other_source_lacks_stays() -> None:
     assert read("<meta property='og:title' content='Fog - and what it means'>").headline == "Fog - and what it means"
 
@@ -43,11 +73,39 @@ def test_a_shown_date_is_the_last_resort_and_none_is_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("shown", "expected", "source"),
+    [
+        ((), datetime(2024, 3, 5, tzinfo=UTC), "page:address"),
+        (
+            ("1 March 2024", "Tuesday 5 March 2024, 09:10"),
+            datetime(2024, 3, 5, 9, 10, tzinfo=UTC),
+            "page:address+shown",
+        ),
+        (("1 March 2024",), datetime(2024, 3, 5, tzinfo=UTC), "page:address"),
+    ],
+)
+def test_a_day_in_the_address_comes_before_a_shown_one(shown: tuple[str, ...], expected: datetime, source: str) -> None:
+    page = read("<link rel='canonical' href='https://bay.example/2024/03/05/fog'>", dates=shown)
+    assert (page.date_published, page.date_source) == (expected, source)
+
+
+def test_a_person_comes_before_the_site_and_before_an_account() -> None:
+    site = "<meta property='og:site_name' content='The Bay Post'>"
+    linked = '{"@type": "NewsArticle", "author": {"@type": "Organization", "name": "The Bay Post"}}'
+    assert read(site + "<meta name='author' content='Ann Example'>", linked).authors == ["Ann Example"]
+    assert read(site, linked).authors == ["The Bay Post"]
+    metas = "<meta name='author' content='Ann Example'><meta name='parsely-author' content='ann-example'>"
+    assert read(metas).authors == ["Ann Example"]
+
+
+@pytest.mark.parametrize(
     ("author", "names"),
     [
         ('{"@type": "Person", "name": "Ann Example"}', ["Ann Example"]),
         ('[{"name": "Ann Example"}, {"name": "Bob Sample"}]', ["Ann Example", "Bob Sample"]),
         ('"By Ann Example and Bob Sample"', ["Ann Example", "Bob Sample"]),
+        ('{"@type": "Person", "givenName": "Ann", "familyName": "Example"}', ["Ann Example"]),
+        ('{"name": "Ann Example und Bob Sample, dpa"}', ["Ann Example", "Bob Sample", "dpa"]),
         ('"https://bay.example/ann"', []),
     ],
 )

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -117,9 +118,7 @@ def extraction(shared: Path, work: Path) -> Figures:
     """Pages per set, as shipped: trained on these very pages, so docs/results.md has the cross-validation beside it."""
     scoring = scorer(shared, "evaluate_extraction")
     manifest = shared / "data/extraction/manifest.jsonl"
-    predictions = work / "extraction.jsonl"
-    copydesk("extract", manifest, "--output", predictions, "--learn")
-    texts = {row["id"]: row["text"] for row in rows_of(predictions)}
+    texts = {name: row["text"] for name, row in extracted(shared, work).items()}
     pages: dict[str, list[Any]] = {}
     snippets: dict[str, int] = dict.fromkeys(("tp", "fn", "fp", "tn"), 0)
     for truth in rows_of(manifest):
@@ -134,6 +133,44 @@ def extraction(shared: Path, work: Path) -> Figures:
         figures |= {f"extraction.{name}.{key}": summary[key] for key in ("F1", "R", "leakW", "dirty", "empty")}
     figures["extraction.snippets.F1"] = 2 * snippets["tp"] / (2 * snippets["tp"] + snippets["fp"] + snippets["fn"])
     return figures
+
+
+def metadata(shared: Path, work: Path) -> Figures:
+    """Titles, dates (to the minute; without a zone in UTC) and authors of `fundus`, exactly right, as shipped."""
+    found = extracted(shared, work)
+    right: dict[str, list[bool]] = {"title": [], "date": [], "authors": []}
+    for truth in rows_of(shared / "data/extraction/manifest.jsonl"):
+        if truth["set"] == "fundus":
+            said = found[truth["id"]]
+            right["title"].append((said["headline"] or "").split() == truth["title"].split())
+            right["date"].append(_minute(said["date_published"]) == _minute(truth["date"]))
+            if truth.get("authors"):
+                right["authors"].append(said["authors"] == [" ".join(name.split()) for name in truth["authors"]])
+    return {f"metadata.{name}": sum(each) / len(each) for name, each in right.items()}
+
+
+def languages(shared: Path, work: Path) -> Figures:
+    """Pages by language, as shipped: F1 of the text and how many come out empty; whether the language is named."""
+    scoring = scorer(shared, "evaluate_extraction")
+    found = extracted(shared, work)
+    pages: dict[str, list[Any]] = {}
+    named: list[bool] = []
+    for truth in rows_of(shared / "data/extraction/manifest.jsonl"):
+        if truth.get("lang"):
+            said, language = found[truth["id"]], truth["lang"][:2].replace("nb", "no")
+            pages.setdefault(language, []).append(scoring.score_page(truth, said["text"])[0])
+            named.append((said["language"] or "")[:2].replace("nb", "no") == language)
+    figures = {f"languages.{name}.F1": scoring.summarise(scored)["F1"] for name, scored in sorted(pages.items())}
+    figures["languages.empty"] = float(sum(page["empty"] for scored in pages.values() for page in scored))
+    return figures | {"languages.named": sum(named) / len(named)}
+
+
+def extracted(shared: Path, work: Path) -> dict[str, dict[str, Any]]:
+    """What `copydesk extract` says of each labelled page; read once for all measures that need it."""
+    predictions = work / "extraction.jsonl"
+    if not predictions.exists():
+        copydesk("extract", shared / "data/extraction/manifest.jsonl", "--output", predictions, "--learn")
+    return {row["id"]: row for row in rows_of(predictions)}
 
 
 def neardup(shared: Path, work: Path) -> Figures:
@@ -203,6 +240,14 @@ def measure(shared: Path, only: Iterable[str] = ()) -> Figures:
     return figures
 
 
+def _minute(text: str | None) -> datetime | None:
+    """A time in UTC without its seconds."""
+    when = datetime.fromisoformat(text) if text else None
+    if when is None:
+        return None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).replace(second=0, microsecond=0)
+
+
 def _without_leaks(row: Mapping[str, Any]) -> dict[str, Any]:
     """Drop what gives the story away: dates of roundups and of the scraper."""
     leaks = (
@@ -218,6 +263,8 @@ def _without_leaks(row: Mapping[str, Any]) -> dict[str, Any]:
 MEASURES: Mapping[str, Callable[[Path, Path], Figures]] = {
     "seeds": seeds,
     "extraction": extraction,
+    "metadata": metadata,
+    "languages": languages,
     "neardup": neardup,
     "independence": independence,
     "real_pairs": real_pairs,

@@ -41,6 +41,7 @@ _DATE = re.compile(
     ),
     re.IGNORECASE,
 )
+_IN_ADDRESS = re.compile(r"/((?:19|20)\d\d)[-/]?(\d\d)[-/]?(\d\d)(?!\d)")
 _TIME = re.compile(
     r"(?<![\d:.+-])(?:(?P<h>\d{1,2})\s?[:.h時시點点]\s?(?P<mi>\d\d)(?!\d)(?::(?P<s>\d\d)(?:[.,]\d+)?)?(?!\.\d)"
     r"\s*(?P<half>[ap]\.?\s?m\b\.?)?|(?P<h2>\d{1,2})\s?(?P<half2>[ap]\.?m\b\.?))"
@@ -84,6 +85,12 @@ def parse_timestamp(text: str) -> datetime | None:
     after = [item for item in found if published and item[1] >= published.end()]
     day, start, end = (after or found)[0]
     return _within(_at_time(day, text, start, end))
+
+
+def date_in_address(url: str | None) -> datetime | None:
+    """Midnight UTC of the day that the path of an address spells out (/2024/03/05/, /2024-03-05/, /20240305/)."""
+    match = _IN_ADDRESS.search(url.partition("?")[0]) if url else None
+    return next((day for day, _, _ in _days("-".join(match.groups()))), None) if match else None
 
 
 def is_dateline(line: str) -> bool:

@@ -10,17 +10,23 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from transforms.clean.dates import parse_timestamp
+from transforms.clean.addresses import domain_of
+from transforms.clean.dates import date_in_address, parse_timestamp
 
 _ARTICLE_TYPES = re.compile(r"Article|Posting|Report|Review|NewsItem|Blog$|Story")
 _PAGE_TYPES = re.compile(r"Page$|Video|Event|Recipe|Gallery|Podcast|Movie")
-_SUFFIX = re.compile(r"\s*[-\u2013\u2014|·•:»\u203a<]\s+[^-\u2013\u2014|·•»\u203a]{2,45}$|\uff1a[^\uff1a]{2,20}$")
+_SEPARATOR = re.compile(
+    r"\s+[-\u2013\u2014|·•:»\u203a<\u2502\u01c0/]+\s+|\s*[|»\u2502\u01c0]\s*|\uff1a|(?<=\w):\s+"
+    r"|-(?=[\u3400-\u9fff\uac00-\ud7af]{2,8}$)"
+)
+_MOST_PARTS = 3  # of a title that are looked at from its end: "headline - section | site"
+_LONGEST_PREFIX, _LONGEST_SITE = 45, 60  # characters
 _PUBLISHED_METAS = (
     "article:published_time",
     "datepublished",
@@ -42,6 +48,8 @@ _PUBLISHED_METAS = (
     "published_time",
     "published-date",
     "article:published",
+    "og:article:published_time",
+    "dc:date",
     "datecreated",
     "citation_online_date",
     "og:pubdate",
@@ -65,22 +73,27 @@ _AUTHOR_METAS = (
     "cxenseparse:author",
     "dcterms.creator",
     "article:author_name",
+    "articleauthor",
     "citation_author",
 )
 _SECTION_METAS = ("article:section", "parsely-section", "section", "cxenseparse:recs:section")
 _KEYWORD_METAS = ("news_keywords", "keywords", "article:tag", "parsely-tags", "sailthru.tags")
 _ZONED = re.compile(r"\d\d:\d\d.*(?:Z|[+-]\d\d:?\d\d|[A-Z]{3,4})\s*$")
+_NOON, _DAY = timedelta(hours=12), timedelta(days=1)  # a day of the address is the site's, a time is in UTC
 _LONGEST_NAME = 60
 _NO_NAME = re.compile(r"https?://|[@/]|^\W*$|^\d+$", re.IGNORECASE)
 _TOKENS = re.compile(r"\w+")
 _PREFIX = re.compile(r"^(?:by|von|par|por|di|text|author|autor)\b[:\s]+", re.IGNORECASE)
+_ACCOUNT = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)+")  # how a system writes a name: "ann-moss"
 _JOINED = re.compile(r"\s*(?:,|;|\||\band\b|\bund\b|\by\b|\bet\b|&)\s+")
 _MOST_BLOCKS, _MOST_OBJECTS, _DEEPEST = 30, 2_000, 12
+_TYPESET = re.compile(r"[\u2018-\u201f\u00ab\u00bb\u2013\u2014]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(?=[-_]|$)")
 _LONGEST_BLOCK = 2_000_000
-# By a grid over 157 annotated pages: a headline that only twitter:title shares is written for sharing.
-_WEIGHTS = {"og": 2.4, "ld": 1.3, "h1": 0.6, "title": 0.4, "twitter": -0.4}
+# JSON-LD and OpenGraph alike; h1 decides between them; a form that title or twitter:title repeats was rather written
+# for search or sharing. docs/decisions/0013-metadata.md has the other rules, and what such weights are worth elsewhere.
+_WEIGHTS = {"og": 1.7, "ld": 1.6, "h1": 0.3, "title": -0.4, "twitter": -0.4}
 
 
 @dataclass(frozen=True)
@@ -155,11 +168,12 @@ def choose_metadata(
     """
     articles, metas = declared.articles, declared.metas
     site = _first(metas, ("og:site_name", "application-name"))
-    published, source = _date(tree, articles, metas, datelines)
+    names = _site_names(site, domain_of(declared.canonical or url))
+    published, source = _date(tree, articles, metas, datelines, declared.canonical or url)
     return Metadata(
-        headline=_headline(declared, headings, site),
+        headline=_headline(declared, headings, names),
         description=_description(articles, metas),
-        authors=_authors(tree, articles, metas),
+        authors=_authors(tree, articles, metas, names),
         date_published=published,
         date_source=source,
         date_modified=_timestamp(
@@ -230,40 +244,66 @@ def _objects(value: Any, depth: int) -> Iterator[dict[str, Any]]:
             yield from _objects(value.get(key), depth + 1)
 
 
-def _headline(declared: Declared, headings: list[str], site: str | None) -> str | None:
+def _headline(declared: Declared, headings: list[str], names: tuple[str, ...]) -> str | None:
     candidates = [("ld", _plain(_text(item.get("headline") or item.get("name")))) for item in declared.articles[:2]]
     candidates += [("h1", _plain(text)) for text in headings[:4]]
     candidates += [("og", text) for text in declared.metas.get("og:title", ())[:1]]
     candidates += [("twitter", text) for text in declared.metas.get("twitter:title", ())[:1]]
     candidates += [("title", declared.title)]
-    candidates = [(source, text) for source, text in candidates if text]
-    shown = [_fold(text) for source, text in candidates if source in ("ld", "h1")]
-    cleaned = [(source, _without_site(text, shown, site)) for source, text in candidates]
+    shown = {_fold(text) for source, text in candidates if source in ("ld", "h1")}
     votes: dict[str, float] = {}
-    given: set[tuple[str, str]] = set()
-    for source, text in cleaned:
-        if (source, _fold(text)) not in given and not (source == "h1" and site and _fold(text) == _fold(site)):
-            given.add((source, _fold(text)))
-            votes[_fold(text)] = votes.get(_fold(text), 0.0) + _WEIGHTS[source]
-    if not votes:
-        return None
-    best = max(votes, key=lambda key: (votes[key], -list(votes).index(key)))
-    return max((item for item in cleaned if _fold(item[1]) == best), key=lambda item: _WEIGHTS[item[0]])[1]
+    forms: dict[str, list[tuple[str, str]]] = {}
+    for source, text in candidates:
+        form = _without_site(text, shown, names)
+        key = _fold(form)
+        if key and not (source == "h1" and key in names):
+            given = forms.setdefault(key, [])
+            if source not in {each for each, _ in given}:
+                votes[key] = votes.get(key, 0.0) + _WEIGHTS[source]
+            given.append((source, form))
+    return _best_form(forms[max(votes, key=lambda key: votes[key])]) if votes else None
 
 
-def _without_site(text: str, others: list[str], site: str | None) -> str:
-    """Cut the site's name off the end of a title, where the site's name or the other sources show that it is one."""
-    cut = text
-    for _ in range(3):
-        shorter = _SUFFIX.sub("", cut)
-        if shorter == cut or not shorter:
-            break
-        if site and _fold(site) in _fold(cut[len(shorter) :]):
-            return shorter
-        if _fold(shorter) in others and _fold(text) not in others:
-            return shorter
-        cut = shorter
+def _best_form(forms: list[tuple[str, str]]) -> str:
+    """How to print a headline: with a typesetter's marks if a source has them, else as the heaviest source does."""
+    return max(forms, key=lambda form: (len(_TYPESET.findall(form[1])), _WEIGHTS[form[0]]))[1]
+
+
+def _site_names(site: str | None, domain: str | None) -> tuple[str, ...]:
+    """Folded names of the site: what it calls itself, its domain, and the domain's label."""
+    given = (site or "", domain or "", (domain or "").partition(".")[0])
+    return tuple(dict.fromkeys(name for text in given if len(name := _fold(text)) > 1))
+
+
+def _without_site(text: str, shown: set[str], names: tuple[str, ...]) -> str:
+    """Cut the site's name off a title, where a name of the site or the shown headlines say that it is one."""
+    cuts = list(_SEPARATOR.finditer(text))
+    if not cuts:
+        return text
+    alone = _fold(text) not in shown
+    shorter = None
+    for cut in reversed(cuts[-_MOST_PARTS:]):
+        head, tail = text[: cut.start()].strip(), _fold(text[cut.end() :])
+        if alone and head and _fold(head) in shown:
+            return head
+        if shorter is None and head and _is_site(tail, names):
+            shorter = head
+    if shorter:
+        return shorter
+    head, tail = text[: cuts[0].start()], text[cuts[0].end() :].strip()
+    if tail and head and (_fold(head) in names or (alone and len(head) < _LONGEST_PREFIX and _fold(tail) in shown)):
+        return tail
     return text
+
+
+def _is_site(tail: str, names: tuple[str, ...]) -> bool:
+    """Whether what stands after the last separator of a title is the site's name, or holds or begins it."""
+    if tail in names:
+        return True
+    name = names[0] if names else ""
+    return len(tail) < _LONGEST_SITE and (
+        (len(name) > 3 and name in tail) or (len(tail) > 5 and name.startswith(tail))  # noqa: PLR2004 -- no chance hit
+    )
 
 
 def _description(articles: list[dict[str, Any]], metas: dict[str, list[str]]) -> str | None:
@@ -276,19 +316,29 @@ def _description(articles: list[dict[str, Any]], metas: dict[str, list[str]]) ->
     return _most([text for text in found if text])
 
 
-def _authors(tree: LexborHTMLParser, articles: list[dict[str, Any]], metas: dict[str, list[str]]) -> list[str]:
-    lists = [_names(item.get("author") or item.get("creator")) for item in articles]
-    linked = next((names for names in lists if names), [])
-    if linked:
-        return linked
-    named = [name for key in _AUTHOR_METAS for value in metas.get(key, ())[:8] for name in _names(value)]
-    if named:
-        return list(dict.fromkeys(named))
+def _authors(
+    tree: LexborHTMLParser, articles: list[dict[str, Any]], metas: dict[str, list[str]], site_names: tuple[str, ...]
+) -> list[str]:
+    """The first source that names somebody; what only names the site, or an account, is the last resort."""
+    given = [name for key in _AUTHOR_METAS for value in metas.get(key, ())[:8] for name in _names(value)]
+    sources = [_names(item.get("author") or item.get("creator")) for item in articles]
+    sources = [*(names for names in sources if names), list(dict.fromkeys(given))]
+    for names in sources:
+        people = [name for name in names if not _ACCOUNT.fullmatch(name)]
+        if any(not _names_site(name, site_names) for name in people):
+            return people
     shown = [
         _plain(node.text())
         for node in tree.css('[rel~="author"], [itemprop="author"] [itemprop="name"], [itemprop="author"]')[:8]
     ]
-    return list(dict.fromkeys(name for text in shown for name in _names(text)))
+    found = list(dict.fromkeys(name for text in shown for name in _names(text)))
+    return found or next((names for names in sources if names), [])
+
+
+def _names_site(name: str, site_names: tuple[str, ...]) -> bool:
+    """Whether an author is the site itself: "The Bay Post", "baypost.example"."""
+    folded = _fold(name)
+    return folded in site_names or any(len(site) > 3 and folded.startswith(site) for site in site_names[:1])  # noqa: PLR2004
 
 
 def _names(value: Any, depth: int = 0) -> list[str]:
@@ -297,18 +347,25 @@ def _names(value: Any, depth: int = 0) -> list[str]:
     if isinstance(value, list):
         return list(dict.fromkeys(name for item in value for name in _names(item, depth + 1)))
     if isinstance(value, dict):
-        return _names(value.get("name"), depth + 1)
+        parts = " ".join(_text(value[key]) for key in ("givenName", "familyName") if value.get(key))
+        return _names(value.get("name") or parts, depth + 1)
     if not isinstance(value, str):
         return []
-    text = _PREFIX.sub("", _plain(value))
-    parts = _JOINED.split(text) if depth == 0 or len(text) > _LONGEST_NAME else [text]
+    text = _PREFIX.sub("", _plain(value)).strip(" ,;|")
+    several = depth == 0 or len(text) > _LONGEST_NAME or text.count(" ") > 3  # noqa: PLR2004 -- "Ann Moss and Bo Tide"
     return [
-        part for part in (p.strip() for p in parts) if part and len(part) <= _LONGEST_NAME and not _NO_NAME.search(part)
+        part
+        for part in (p.strip() for p in (_JOINED.split(text) if several else [text]))
+        if part and len(part) <= _LONGEST_NAME and not _NO_NAME.search(part)
     ]
 
 
 def _date(
-    tree: LexborHTMLParser, articles: list[dict[str, Any]], metas: dict[str, list[str]], datelines: list[str]
+    tree: LexborHTMLParser,
+    articles: list[dict[str, Any]],
+    metas: dict[str, list[str]],
+    datelines: list[str],
+    url: str | None,
 ) -> tuple[datetime | None, str | None]:
     """The published time that most sources give, the first of them counting for more than any other one."""
     keys = ("datePublished", "dateCreated", "uploadDate")
@@ -322,10 +379,7 @@ def _date(
         (source, when, _ZONED.search(text) is not None) for source, text in found if (when := parse_timestamp(text))
     ]
     if not times:
-        shown = [node.attributes.get("datetime") or node.text() for node in tree.css("time")[:6]] + datelines
-        times = [("shown", when, True) for text in shown if (when := parse_timestamp(_plain(text)))][:1]
-    if not times:
-        return None, None
+        return _shown_date(tree, datelines, url)
     votes: dict[datetime, float] = {}
     for rank, (_, when, zoned) in enumerate(times):
         key = when.replace(second=0, microsecond=0)
@@ -333,6 +387,18 @@ def _date(
     best = max(votes, key=lambda key: votes[key])
     agreeing = [(source, when) for source, when, _ in times if when.replace(second=0, microsecond=0) == best]
     return agreeing[0][1], "page:" + "+".join(dict.fromkeys(source for source, _ in agreeing))
+
+
+def _shown_date(tree: LexborHTMLParser, datelines: list[str], url: str | None) -> tuple[datetime | None, str | None]:
+    """The day that the address names, with the time of a line of that day; else the first line that is a date."""
+    shown = [node.attributes.get("datetime") or node.text() for node in tree.css("time")[:6]] + datelines
+    times = (when for text in shown if (when := parse_timestamp(_plain(text))))
+    day = date_in_address(url)
+    if day is None:
+        first = next(times, None)
+        return first, "page:shown" if first else None
+    near = next((when for when in times if abs(when - day - _NOON) <= _DAY), None)
+    return near or day, "page:address+shown" if near else "page:address"
 
 
 def _timestamp(texts: Iterable[str]) -> datetime | None:

@@ -19,6 +19,7 @@ from transforms.clean import dates
 from transforms.clean.addresses import canonical_url, domain_of, identity_of, outlet_in
 from transforms.clean.fragments import FRAGMENT_START, is_fragment, read_fragment
 from transforms.clean.label import HEADLINE_ONLY, SAMPLE, STAGE, edge_lines
+from transforms.clean.language import with_languages
 from transforms.clean.outlets import STATISTICS
 from transforms.clean.page import Page, PageLimits, PageLine, read_page
 from transforms.clean.phrases import NO_RULE, find_cues
@@ -68,7 +69,9 @@ def parse_block(raw: pa.Table, limits: PageLimits) -> tuple[pa.Table, pa.Table, 
     if pages:
         fragments = [at for at in pages if _is_fragment(_markup(records[at]))]
         lines = pa.concat_tables([lines, _page_lines(pages, fragments)])
-    return parsed, _in_order(order, lines), pa.Table.from_pylist(rejects, REJECTED)
+    lines = _in_order(order, lines)
+    parsed = with_languages(parsed, lines, [records[at]["language"] for at in order])
+    return parsed, lines, pa.Table.from_pylist(rejects, REJECTED)
 
 
 def line_statistics(parsed: pa.Table, lines: pa.Table) -> pa.Table:
