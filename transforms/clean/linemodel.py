@@ -12,8 +12,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from transforms.clean.pagefeatures import Matrix, context_columns, context_matrix, line_columns, line_matrix
+from transforms.clean.pagefeatures import (
+    Matrix,
+    context_columns,
+    context_matrix,
+    line_columns,
+    line_matrix,
+    never_body,
+    silenced,
+    some_left,
+)
 from transforms.clean.pagescan import Scan
+from transforms.clean.pagestructure import page_structure
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ class Trees:
     base: float
 
 
-def body_scores(scan: Scan, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def body_scores(scan: Scan, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[str]]:
     """How likely each line is body, 0..1.
 
     Args:
@@ -36,12 +46,17 @@ def body_scores(scan: Scan, rows: NDArray[np.int64]) -> NDArray[np.float64]:
       rows: the lines of it that are considered, ascending.
 
     Returns:
-      shape (rows,)
+      shape (rows,), and flags that say what had to be undone so that something is left.
     """
     first, second = load_model()
-    lines = line_matrix(scan, rows)
-    p = _probabilities(lines, first)
-    return _probabilities(np.concatenate((lines, context_matrix(scan, rows, p)), axis=1), second)
+    structure = page_structure(scan, rows)
+    never = never_body(scan, rows, structure)
+    lines = line_matrix(scan, rows, structure)
+    p = silenced(_probabilities(lines, first), never)
+    context = context_matrix(scan, rows, structure, p)
+    scores = _probabilities(np.concatenate((lines, context), axis=1), second)
+    undone = never.any() and not some_left(scores, never)
+    return silenced(scores, never), ["places:undone"] if undone else []
 
 
 @functools.cache
