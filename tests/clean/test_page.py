@@ -91,6 +91,22 @@ def test_a_page_with_any_line_keeps_a_body_and_says_what_was_undone() -> None:
     assert page.quality_flags
 
 
+def test_comments_of_readers_are_furniture_however_long() -> None:
+    thread = "".join(f"<li><p>Reader {i}</p><p>No, {text.lower()}</p></li>" for i, text in enumerate(PARAGRAPHS[::-1]))
+    page = read_page(PAGE.replace("</main>", f'<ol class="comment-list">{thread}</ol></main>'), None, LIMITS)
+    assert texts(page, Label.BODY) == PARAGRAPHS
+
+
+def test_a_page_with_nothing_but_comments_keeps_them_and_says_so() -> None:
+    thread = "".join(f"<p>{text}</p>" for text in PARAGRAPHS)
+    html = (
+        f'<html><body><div class="story"><h1>Open thread</h1></div><div class="comments">{thread}</div></body></html>'
+    )
+    page = read_page(html, None, LIMITS)
+    assert texts(page, Label.BODY)
+    assert page.quality_flags
+
+
 def test_a_paragraph_said_twice_is_kept_once() -> None:
     scores = scan_page(b"<body></body>", "", "")
     assert scores is not None

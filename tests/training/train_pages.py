@@ -1,13 +1,15 @@
 """Train the line model of the page path, and measure it on domains it never saw.
 
-    PYTHONPATH=. python tests/training/train_pages.py DATA [--out page_model.npz] [--predictions CV.jsonl]
+    PYTHONPATH=. python tests/training/train_pages.py DATA [--out page_model.npz] [--predictions CV.jsonl] [--salt SALT]
 
 DATA is a folder with `manifest.jsonl` and the pages it names. With `--predictions` the texts of a cross-validation
-by domain are written for `evaluate_extraction.py`; with `--out` a model is trained on all pages.
+by domain are written for `evaluate_extraction.py` (another `--salt` makes other folds); with `--out` a model is
+trained on all pages, and `--seen` writes what it gives for these same pages.
 
 Stage two learns from what stage one gives pages it was not trained on. A line weighs √min(words, 80) of its page, so
-that each page counts once; optional lines weigh nothing. Pages whose truth is snippets teach with the lines that hold
-one.
+that each page counts once; optional lines weigh nothing. A line of up to three words is body where the truth goes on
+from or to its neighbour, or is that line: a "News" of the menu is in many a truth. Pages whose truth is snippets
+teach with the lines that hold one.
 """
 
 import argparse
@@ -24,17 +26,29 @@ from numpy.typing import NDArray
 from selectolax.lexbor import LexborHTMLParser
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from transforms.clean.metadata import read_declared
+from transforms.clean.linetext import LINE_FEATURES
+from transforms.clean.metadata import choose_metadata, read_declared
 from transforms.clean.page import choose_lines
-from transforms.clean.pagefeatures import considered, context_columns, context_matrix, line_columns, line_matrix
+from transforms.clean.pagefeatures import (
+    considered,
+    context_columns,
+    context_matrix,
+    line_columns,
+    line_matrix,
+    never_body,
+    silenced,
+)
 from transforms.clean.pagescan import Scan, scan_page
 from transforms.clean.pagestrip import strip_page
+from transforms.clean.pagestructure import Structure, page_structure
 
 FOLDS, INNER_FOLDS = 5, 3
 STAGES = ({"max_iter": 60, "max_leaf_nodes": 15}, {"max_iter": 90, "max_leaf_nodes": 8})
 SNIPPET_WEIGHT = 0.5  # of a page whose truth is snippets, with six known lines or more
 _TOKEN = re.compile(r"\w+")
 _SHINGLE, _MATCH = 4, 0.7  # as the scorer takes a line to be in the truth
+_SURE, _REACH = 6, 3  # words from which a line of the truth is no chance, and lines beyond those where it may go on
+_TITLED = 0.7  # as the page path takes a line to be the headline
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,9 @@ class Example:
     lines: list[str]
     scan: Scan
     rows: NDArray[np.int64]
+    structure: Structure
+    never: NDArray[np.bool_]  # body, by their place
+    headline: NDArray[np.bool_]  # the page's own, said again
     matrix: NDArray[np.float32]
     body: NDArray[np.bool_]
     weight: NDArray[np.float64]
@@ -56,13 +73,18 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--predictions", type=Path)
+    parser.add_argument("--salt", default="")
+    parser.add_argument("--seen", type=Path)
     arguments = parser.parse_args()
     manifest = (arguments.data / "manifest.jsonl").read_text("utf-8").splitlines()
     examples = [read_example(arguments.data, json.loads(row)) for row in manifest]
     if arguments.predictions:
-        cross_validate(examples, arguments.predictions)
+        cross_validate(examples, arguments.predictions, arguments.salt)
     if arguments.out:
-        train(examples, arguments.out)
+        stages = train(examples, arguments.out)
+        if arguments.seen:
+            with arguments.seen.open("w", encoding="utf-8") as file:
+                file.writelines(prediction(stages, example) for example in examples)
 
 
 def read_example(folder: Path, truth: dict[str, Any]) -> Example:
@@ -82,7 +104,12 @@ def read_example(folder: Path, truth: dict[str, Any]) -> Example:
     weight /= max(float(weight.sum()), 1e-9)
     if "with" in truth:
         weight *= SNIPPET_WEIGHT * min(1.0, float(known.sum()) / 6)
-    return Example(truth, lines, scan, rows, line_matrix(scan, rows), labels, weight)
+    structure = page_structure(scan, rows)
+    never, matrix = never_body(scan, rows, structure), line_matrix(scan, rows, structure)
+    metadata = choose_metadata(declared, tree, [], [], truth.get("url"))
+    titled = scan.features[rows, LINE_FEATURES.index("title_share")] > _TITLED
+    headline = np.array([joined(line) == joined(metadata.headline or "") for line in lines], np.bool_) & titled
+    return Example(truth, lines, scan, rows, structure, never, headline, matrix, labels, weight)
 
 
 def decode(page: bytes) -> str:
@@ -99,11 +126,41 @@ def paragraph_labels(lines: list[str], truth: dict[str, Any]) -> tuple[NDArray[n
     required = truth.get("text") or "\n".join(truth.get("paragraphs") or [])
     inside, optional = held_by(required), held_by("\n".join(truth.get("optional") or []))
     labels = np.array([inside(line) for line in lines], np.bool_)
-    ignored = [
-        not _TOKEN.search(line) or (not label and bool(truth.get("optional")) and optional(line))
-        for line, label in zip(lines, labels, strict=True)
-    ]
-    return labels, 1.0 - np.array(ignored, np.float64)
+    ignored = np.array(
+        [
+            not _TOKEN.search(line) or (not label and bool(truth.get("optional")) and optional(line))
+            for line, label in zip(lines, labels, strict=True)
+        ],
+        np.bool_,
+    )
+    stray, unsure = stray_lines(lines, labels, required)
+    return labels & ~stray, 1.0 - (ignored | unsure).astype(np.float64)
+
+
+def stray_lines(
+    lines: list[str], labels: NDArray[np.bool_], required: str
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Short lines whose words the truth only happens to hold: outside the body, and inside it (nothing is known)."""
+    running = f" {joined(required)} "
+    whole = {joined(line) for line in required.splitlines()}
+    said = [(i, joined(line).split()) for i, line in enumerate(lines) if joined(line)]
+    body = [i for i, words in said if labels[i] and len(words) >= _SURE]
+    stray, unsure = np.zeros((2, len(lines)), np.bool_)
+    for k, (i, words) in enumerate(said):
+        if not labels[i] or len(words) >= _SHINGLE:
+            continue
+        before, after = said[k - 1][1][-3:] if k else [], said[k + 1][1][:3] if k + 1 < len(said) else []
+        joins = any(f" {' '.join(text)} " in running for text in (before + words, words + after) if text != words)
+        if not body or not body[0] - _REACH <= i <= body[-1] + _REACH:
+            stray[i] = True
+        elif not joins and " ".join(words) not in whole:
+            unsure[i] = True
+    return stray, unsure
+
+
+def joined(text: str) -> str:
+    """Words of a text, lower-cased, by single spaces."""
+    return " ".join(word.lower() for word in _TOKEN.findall(text))
 
 
 def snippet_labels(lines: list[str], truth: dict[str, Any]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -155,7 +212,8 @@ class Stages:
 
     def scores(self, example: Example) -> NDArray[np.float64]:
         """How likely each line of a page is body."""
-        return probability(self.second, widened(example, probability(self.first, example.matrix)))
+        p = probability(self.second, widened(example, probability(self.first, example.matrix)))
+        return silenced(p, example.never)
 
 
 def fit(
@@ -184,7 +242,8 @@ def fit(
 
 def widened(example: Example, answers: NDArray[np.float64]) -> NDArray[np.float32]:
     """Stage-two columns of a page."""
-    return np.concatenate((example.matrix, context_matrix(example.scan, example.rows, answers)), axis=1)
+    p = silenced(answers, example.never)
+    return np.concatenate((example.matrix, context_matrix(example.scan, example.rows, example.structure, p)), axis=1)
 
 
 def probability(model: HistGradientBoostingClassifier, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -197,23 +256,29 @@ def fold_of(example: Example, folds: int, salt: str = "") -> int:
     return zlib.crc32((example.truth["domain"] + salt).encode()) % folds
 
 
-def cross_validate(examples: list[Example], path: Path) -> None:
+def cross_validate(examples: list[Example], path: Path, salt: str) -> None:
     """Write the text of every page by a model that never saw its domain."""
     with path.open("w", encoding="utf-8") as file:
         for fold in range(FOLDS):
-            stages = Stages([e for e in examples if fold_of(e, FOLDS) != fold])
-            for example in (e for e in examples if fold_of(e, FOLDS) == fold):
-                keep, _ = choose_lines(example.lines, stages.scores(example), example.matrix[:, 0])
-                text = "\n".join(line for line, kept in zip(example.lines, keep, strict=True) if kept)
-                file.write(json.dumps({"id": example.truth["id"], "text": text}, ensure_ascii=False) + "\n")
+            stages = Stages([e for e in examples if fold_of(e, FOLDS, salt) != fold])
+            file.writelines(prediction(stages, e) for e in examples if fold_of(e, FOLDS, salt) == fold)
 
 
-def train(examples: list[Example], path: Path) -> None:
+def prediction(stages: Stages, example: Example) -> str:
+    """A line for the scorer."""
+    keep, _ = choose_lines(example.lines, stages.scores(example), example.matrix[:, 0])
+    kept = np.array(keep, np.bool_) & ~example.headline
+    text = "\n".join(line for line, body in zip(example.lines, kept, strict=True) if body)
+    return json.dumps({"id": example.truth["id"], "text": text}, ensure_ascii=False) + "\n"
+
+
+def train(examples: list[Example], path: Path) -> Stages:
     """Train on all pages and write the trees."""
     stages = Stages(examples)
     arrays: dict[str, Any] = {"columns": np.array(line_columns() + context_columns())}
     arrays |= packed_trees(stages.first, "first") | packed_trees(stages.second, "second")
     np.savez_compressed(path, **arrays)
+    return stages
 
 
 def packed_trees(model: HistGradientBoostingClassifier, name: str) -> dict[str, NDArray[Any]]:

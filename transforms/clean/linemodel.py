@@ -17,8 +17,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from transforms.clean.pagefeatures import Matrix, context_columns, context_matrix, line_columns, line_matrix
+from transforms.clean.pagefeatures import (
+    Matrix,
+    context_columns,
+    context_matrix,
+    line_columns,
+    line_matrix,
+    never_body,
+    silenced,
+    some_left,
+)
 from transforms.clean.pagescan import Scan
+from transforms.clean.pagestructure import page_structure
 
 MAX_LEAVES = 32
 _DE_BRUIJN = 0x077CB531  # times a power of two, the top five bits are another number for each of the 32
@@ -36,7 +46,7 @@ class Trees:
     base: float
 
 
-def body_scores(scan: Scan, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def body_scores(scan: Scan, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[str]]:
     """How likely each line is body, 0..1.
 
     Args:
@@ -44,12 +54,17 @@ def body_scores(scan: Scan, rows: NDArray[np.int64]) -> NDArray[np.float64]:
       rows: the lines of it that are considered, ascending.
 
     Returns:
-      shape (rows,)
+      shape (rows,), and flags that say what had to be undone so that something is left.
     """
     first, second = load_model()
-    lines = line_matrix(scan, rows)
-    p = _probabilities(lines, first)
-    return _probabilities(np.concatenate((lines, context_matrix(scan, rows, p)), axis=1), second)
+    structure = page_structure(scan, rows)
+    never = never_body(scan, rows, structure)
+    lines = line_matrix(scan, rows, structure)
+    p = silenced(_probabilities(lines, first), never)
+    context = context_matrix(scan, rows, structure, p)
+    scores = _probabilities(np.concatenate((lines, context), axis=1), second)
+    undone = never.any() and not some_left(scores, never)
+    return silenced(scores, never), ["places:undone"] if undone else []
 
 
 @functools.cache

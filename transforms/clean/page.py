@@ -23,7 +23,7 @@ from transforms.clean.pagefeatures import considered, line_signatures
 from transforms.clean.pagescan import MAX_DEPTH, Scan, scan_page
 from transforms.clean.pagestrip import Stripped, strip_page
 
-_THRESHOLDS = (0.5, 0.3, 0.15)  # the lower ones when too little is left (RECIPES "Pages" 6)
+_THRESHOLDS = (0.6, 0.3, 0.15)  # the lower ones when too little is left (RECIPES "Pages" 6)
 _FLOOR = 0.15  # lines above it may be body
 _LEAST_SHARE = 0.35
 _LONG_REPEAT = 40  # characters from which a line said twice is furniture the second time
@@ -115,7 +115,7 @@ def read_page(html: str | bytes, url: str | None, limits: PageLimits) -> Page:
     dates = [line for line in near if len(line) < _SHORT and any(map(str.isdigit, line))]
     dates += [line for line, date in zip(lines, dated, strict=True) if date]
     metadata = choose_metadata(declared, tree, [texts[i] for i in headings], dates, url)
-    scores = body_scores(scan, rows)
+    scores, undone = body_scores(scan, rows)
     keep, flags = choose_lines(lines, scores, scan.features[rows, 0])
     labels = _label(lines, keep, dated, scan, rows, metadata)
     signatures = line_signatures(scan, rows).tolist()
@@ -125,7 +125,7 @@ def read_page(html: str | bytes, url: str | None, limits: PageLimits) -> Page:
             for text, (label, rule), score, signature in zip(lines, labels, scores.tolist(), signatures, strict=True)
         ],
         metadata,
-        flags,
+        [*undone, *flags],
     )
 
 

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from transforms.clean.linetext import LINE_FEATURES
 from transforms.clean.pagecues import FNV_PRIME, load_cues
 from transforms.clean.pagescan import Scan
+from transforms.clean.pagestructure import STRUCTURE, Structure
 
 Matrix = NDArray[np.float32]
 
 _PLACE = ("depth", "hidden", "repeats", "position", "lines_since_h1", "lines", "words_before", "h1_seen")
-_GROUPS = ("signature", "block", "parent", "grandparent", "tag")
+_GROUPS = ("signature", "block", "parent", "grandparent", "tag", "run", "path")
 _GROUP_STATISTICS = ("good_share", "p", "words", "links", "count")
 _CONTEXT = (
     "p", "p-1", "p+1", "p-2", "p+2", "words-1", "words+1", "links-1", "links+1", "window", "before", "after",
@@ -24,6 +25,7 @@ _CONTEXT = (
 _GOOD = 0.25  # p from which a line's words count as good (RECIPES "Pages" 4)
 _WORD_CAP = 80
 _FAR = 12
+_SILENT, _LIKELY = 0.02, 0.5
 
 
 def line_columns() -> list[str]:
@@ -35,8 +37,9 @@ def line_columns() -> list[str]:
         *(f"tag:{name}" for name in cues.line_tags),
         *(f"within:{name}" for name in cues.ancestor_tags),
         *(f"near:{name}" for name in cues.class_groups),
-        *(f"above:{name}" for name in cues.class_groups),
+        *(f"below:{name}" for name in cues.class_groups),
         *_PLACE,
+        *STRUCTURE,
     ]
 
 
@@ -45,12 +48,13 @@ def context_columns() -> list[str]:
     return [*_CONTEXT, *(f"{group}:{name}" for group in _GROUPS for name in _GROUP_STATISTICS)]
 
 
-def line_matrix(scan: Scan, rows: NDArray[np.int64]) -> Matrix:
+def line_matrix(scan: Scan, rows: NDArray[np.int64], structure: Structure) -> Matrix:
     """Stage-one columns of some lines of a page.
 
     Args:
       scan: the page.
       rows: the lines that are considered, ascending.
+      structure: of these lines.
 
     Returns:
       shape (rows, line_columns())
@@ -80,8 +84,9 @@ def line_matrix(scan: Scan, rows: NDArray[np.int64]) -> Matrix:
             _bits(1 << tags >> 1, len(cues.line_tags)),
             _bits(scan.kinds[inner] >> 1, len(cues.ancestor_tags)),
             _bits(near, len(cues.class_groups)),
-            _bits(scan.all_cues[inner], len(cues.class_groups)),
+            _bits(structure.classes, len(cues.class_groups)),
             place,
+            structure.columns,
         ),
         axis=1,
         dtype=np.float32,
@@ -103,6 +108,27 @@ def considered(scan: Scan) -> NDArray[np.int64]:
     )
 
 
+def never_body(scan: Scan, rows: NDArray[np.int64], structure: Structure) -> NDArray[np.bool_]:
+    """Captions and readers' comments, by their elements: 0.1% of the words in such places belong to a body.
+
+    Class names above the headline do not count.
+    """
+    cues = load_cues()
+    classes = sum(1 << cues.class_groups.index(name) for name in ("comment", "caption"))
+    figcaption = 1 << (1 + cues.ancestor_tags.index("figcaption"))
+    return (structure.classes & classes | scan.kinds[scan.inner[rows]] & figcaption) != 0
+
+
+def silenced(p: NDArray[np.float64], never: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Put lines out that are never body, unless no other line of the page looks like one."""
+    return np.where(never, np.minimum(p, _SILENT), p) if some_left(p, never) else p
+
+
+def some_left(p: NDArray[np.float64], never: NDArray[np.bool_]) -> bool:
+    """Whether a line that may be body looks like it."""
+    return bool((p[~never] > _LIKELY).any())
+
+
 def line_signatures(scan: Scan, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where lines stood: a 63-bit hash of tag and class of their block and its parent."""
     blocks = scan.blocks[rows]
@@ -110,12 +136,13 @@ def line_signatures(scan: Scan, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return (signs >> np.uint64(1)).astype(np.int64)
 
 
-def context_matrix(scan: Scan, rows: NDArray[np.int64], p: NDArray[np.float64]) -> Matrix:
+def context_matrix(scan: Scan, rows: NDArray[np.int64], structure: Structure, p: NDArray[np.float64]) -> Matrix:
     """Stage-two columns.
 
     Args:
       scan: the page.
       rows: the lines that are considered.
+      structure: of these lines.
       p: shape (rows,), what stage one gives them.
 
     Returns:
@@ -125,9 +152,8 @@ def context_matrix(scan: Scan, rows: NDArray[np.int64], p: NDArray[np.float64]) 
     blocks = scan.blocks[rows].astype(np.int64)
     parents = np.maximum(scan.parents[blocks], 0)
     grandparents = np.maximum(scan.parents[parents], 0)
-    keys = np.stack(
-        (line_signatures(scan, rows), blocks, parents, grandparents, scan.signatures[blocks].astype(np.int64))
-    )
+    tags = scan.signatures[blocks].astype(np.int64)
+    keys = np.stack((line_signatures(scan, rows), blocks, parents, grandparents, tags, structure.runs, structure.paths))
     capped = np.minimum(words, _WORD_CAP)
     return _context(
         p.astype(np.float64),
