@@ -57,7 +57,7 @@ class OutletRules:
         for selector in (*self.select, *self.remove_selectors):
             try:
                 soupsieve.compile(selector)
-            except soupsieve.SelectorSyntaxError as error:
+            except (soupsieve.SelectorSyntaxError, NotImplementedError) as error:
                 raise ValueError(f"{selector!r} is no CSS selector: {str(error).splitlines()[0]}") from error
         for pattern in filter(_is_pattern, (*self.remove, *self.keep)):
             try:

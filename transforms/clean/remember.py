@@ -55,11 +55,12 @@ def remember(statistics: pa.Table, articles: pa.Table, lines: pa.Table, run: int
 def latest_articles(statistics: pa.Table, most: int) -> pa.Table:
     """The last articles of each outlet by time, each once; those of unknown time go first."""
     table = distinct_articles(statistics)
-    order = [(name, "ascending") for name in ("outlet", "seen", "run", "article_id")]
-    table = table.take(pc.sort_indices(table, order, null_placement="at_start"))
     outlet = pc.dictionary_encode(table["outlet"].combine_chunks()).indices.to_numpy()
+    seen = pc.fill_null(pc.cast(table["seen"], pa.int64()), np.iinfo(np.int64).min).to_numpy()
+    order = np.lexsort((table["article_id"].to_numpy(), table["run"].to_numpy(), seen, outlet))
+    outlet = outlet[order]
     ends = np.searchsorted(outlet, outlet, side="right")
-    return table.filter(pa.array(ends - np.arange(len(outlet)) <= most))
+    return table.take(pa.array(order[ends - np.arange(len(outlet)) <= most]))
 
 
 def store_learned(
