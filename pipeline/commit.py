@@ -204,7 +204,7 @@ class Dataset:
 
     def _heal(self) -> None:
         """Finish the newest commit if it stopped half-way; clear away what dead runs left."""
-        live = set()
+        live: set[str] = set()
         for folder in (self.root / "staging").iterdir():
             if _is_owned(folder):
                 live.add(folder.name)
@@ -217,16 +217,20 @@ class Dataset:
                 self._publish(self._link(self._read(self._path(newest))), newest)
             elif not self.current.exists() or self.current.resolve() != target.resolve():
                 self._swap(newest)
-        used = {file.path.rpartition("/")[0] for each in self.manifests() for file in (*each.files, *each.state)}
-        for kind in ("data", "state"):
-            for folder in (self.root / kind).iterdir():
-                if f"{kind}/{folder.name}" not in used and folder.name not in live:
-                    shutil.rmtree(folder, ignore_errors=True)
+        self._clear(live)
         for left in (self.root / "snapshots").glob(".*"):
             if left.is_symlink():
                 left.unlink()
             else:
                 shutil.rmtree(left, ignore_errors=True)
+
+    def _clear(self, live: set[str]) -> None:
+        """Remove files that belong to no snapshot and to no run that is alive."""
+        used = {file.path.rpartition("/")[0] for each in self.manifests() for file in (*each.files, *each.state)}
+        for kind in ("data", "state"):
+            for folder in (self.root / kind).iterdir():
+                if f"{kind}/{folder.name}" not in used and folder.name not in live:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _link(self, manifest: Manifest) -> Path:
         """Build a snapshot's folder under a hidden name."""

@@ -31,15 +31,11 @@ class Folders(NamedTuple):
     scratch: str  # blocks wait here between stages
     staging: str  # the Parquet files and their list go here
     state: str  # and here those that only later runs open
+    earlier: EarlierRuns = EarlierRuns()  # what the runs before this one left there
 
 
 def build(
-    pipeline: beam.Pipeline,
-    items: Sequence[WorkItem],
-    refused: pa.Table,
-    config: Config,
-    folders: Folders,
-    earlier: EarlierRuns,
+    pipeline: beam.Pipeline, items: Sequence[WorkItem], refused: pa.Table, config: Config, folders: Folders
 ) -> beam.PCollection:
     """Wire a batch run.
 
@@ -49,9 +45,8 @@ def build(
       refused: REJECTED, inputs that could not even be planned.
       config: the options of every stage.
       folders: where workers meet.
-      earlier: what the runs before this one left to know.
     """
-    scratch, staging, state = folders
+    scratch, staging, state, earlier = folders
     read = pipeline | "Inputs" >> beam.Create(items, reshuffle=False) | "Read" >> ReadArticles(config.read)
     clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier)
     catalog = clean["catalog"] | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")

@@ -32,7 +32,14 @@ def learned_outlets(output: Path) -> list[Facts]:
     for row in _lines(output):
         facts = outlets.setdefault(
             row["outlet"],
-            {"outlet": row["outlet"], "stories": row["articles"], "lines": 0, "places": 0, "last_seen": None, "most": None},
+            {
+                "outlet": row["outlet"],
+                "stories": row["articles"],
+                "lines": 0,
+                "places": 0,
+                "last_seen": None,
+                "most": None,
+            },
         )
         facts["places" if row["place"] else "lines"] += 1
         facts["last_seen"] = max(filter(None, (facts["last_seen"], row["last_seen"])), default=None)
@@ -50,7 +57,9 @@ def learned_lines(output: Path, outlet: str) -> Facts:
     """
     rows = [row for row in _lines(output) if row["outlet"] == outlet]
     if not rows:
-        raise UsageError(f"{outlet}: no outlet of {output} with lines that return; `copydesk outlets {output}` lists them")
+        raise UsageError(
+            f"{outlet}: no outlet of {output} with lines that return; `copydesk outlets {output}` lists them"
+        )
     return {
         "outlet": outlet,
         "stories": rows[0]["articles"],

@@ -76,8 +76,8 @@ def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Resu
         if watch:
             watch(attempt)
         with interruptible(), new_pipeline(request.runner, options) as pipeline:
-            folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state))
-            build(pipeline, plan.items, _refused(plan), request.config, folders, earlier)
+            folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier)
+            build(pipeline, plan.items, _refused(plan), request.config, folders)
         files = _staged_files(attempt.files)
         summary = _summary(attempt, files)
         _check_rejects(attempt, files, summary, request.config)

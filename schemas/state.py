@@ -1,7 +1,7 @@
 """What is kept between runs, beside the tables that readers open: one Parquet file for each bucket of outlets.
 
-State belongs to a snapshot like its tables do: the manifest lists the files with their checksums, and a later run on the
-same dataset begins with them. A file that a run did not have to touch is listed again as it is.
+State belongs to a snapshot like its tables do: the manifest lists the files with their checksums, and a later run on
+the same dataset begins with them. A file that a run did not have to touch is listed again as it is.
 """
 
 from typing import NamedTuple

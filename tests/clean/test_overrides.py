@@ -85,7 +85,9 @@ def test_a_selected_body_is_all_of_it_and_nothing_else() -> None:
     rest = "<p>Readers of long standing say that the ferry has never been on time before, not even once.</p>"
     article = clean(OutletRules(select=("div.text", "table.fares")), html=page(table, rest))
     assert article["text"] == "\n".join([*BODY, "Fares: two crowns"])
-    assert rules_of(article)["Readers of long standing say that the ferry has never been on time before, not even once."] in {
+    assert rules_of(article)[
+        "Readers of long standing say that the ferry has never been on time before, not even once."
+    ] in {
         "outlet-select",
         "line-model",
     }

@@ -7,11 +7,13 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.state import OUTLET_ARTICLES, OUTLET_LINES
 from transforms.clean.outlets import STATISTICS
 from transforms.clean.remember import Learned, remember
-from schemas.state import OUTLET_ARTICLES, OUTLET_LINES
 
-EMPTY = Learned(pa.table({}), pa.schema(OUTLET_ARTICLES.fields).empty_table(), pa.schema(OUTLET_LINES.fields).empty_table())
+EMPTY = Learned(
+    pa.table({}), pa.schema(OUTLET_ARTICLES.fields).empty_table(), pa.schema(OUTLET_LINES.fields).empty_table()
+)
 BOX, PLACE = 7, 70
 
 

@@ -2,9 +2,9 @@
 
     PYTHONPATH=. python tests/training/measure_memory.py DATA SHARED/eval --scores SCORES.npz
 
-DATA is a folder with `manifest.jsonl` and the pages it names; the other folder holds `evaluate_extraction.py`. Pages are
-scored by models that never saw their domain (as `train_pages.py` cross-validates; kept in SCORES.npz, delete it after
-the model changed). Every page of an outlet is then cleaned beside draws of 0, 1, 2, 5, 10 others of the same outlet.
+DATA is a folder with `manifest.jsonl` and its pages; the other folder holds `evaluate_extraction.py`. Pages are
+scored by models that never saw their domain (as `train_pages.py` cross-validates; kept in SCORES.npz, delete it when
+the model changes). Every page of an outlet is then cleaned beside draws of 0, 1, 2, 5, 10 others of the same outlet.
 
 Two bases: the lines that the model keeps as shipped, and all that it thinks possible (score ≥ .15), as an extractor
 without our model would leave more. `words` and `places` show each part of the memory alone. A row compares the same
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import train_pages
+import train_pages  # type: ignore[import-not-found] # beside this script
 from numpy.typing import NDArray
 
 from schemas.blocks import RAW
@@ -55,7 +55,7 @@ def main() -> None:
 def parsed_pages(folder: Path, truths: list[dict[str, Any]], scores: Path) -> tuple[pa.Table, pa.Table]:
     """PARSED and LINES of all pages, by scores of models that never saw their domain."""
     if not scores.exists():
-        np.savez(scores, **cross_validated(folder, truths))
+        np.savez(scores, allow_pickle=False, **cross_validated(folder, truths))
     known = np.load(scores)
 
     def foreign_scores(scan: Scan, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -64,7 +64,7 @@ def parsed_pages(folder: Path, truths: list[dict[str, Any]], scores: Path) -> tu
             raise ValueError(f"{scores} was made of other lines: delete it")
         return found
 
-    page.body_scores = foreign_scores
+    vars(page)["body_scores"] = foreign_scores
     rows = [
         {
             "source_uri": "manifest.jsonl",
@@ -125,28 +125,33 @@ def print_table(truths: list[dict[str, Any]], parsed: pa.Table, lines: pa.Table)
     for base, labels in (("as shipped", label), ("all possible lines", loose)):
         table = lines.set_column(lines.column_names.index("label"), lines.schema.field("label"), pa.array(labels))
         for sisters in SISTERS:
-            pages = [at for at in judged if len(outlets[truths[at]["domain"]]) > sisters]
-            if not pages:
-                print(f"| {base} | {sisters} | 0 | – | – | – | – | – |")
-                continue
+            groups = [(at, [o for o in outlets[truths[at]["domain"]] if o != at]) for at in judged]
+            draws = [
+                [at, *random.Random(f"{at} {draw}").sample(others, sisters)]
+                for at, others in groups
+                if len(others) >= sisters
+                for draw in range(DRAWS)
+            ]
             sums = {name: np.zeros(4) for name in ("lines", "places", "both")}
-            for at in pages:
-                for draw in range(DRAWS):
-                    others = [other for other in outlets[truths[at]["domain"]] if other != at]
-                    chosen = [at, *random.Random(f"{at} {draw}").sample(others, sisters)]
-                    by_line, by_place = taken(parsed, table, starts, chosen)
-                    own = slice(starts[at], starts[at + 1])
-                    body, good, size = labels[own] == BODY, true[own], words[own]
-                    for name, gone in (("lines", by_line), ("places", by_place), ("both", by_line | by_place)):
-                        kept = body & ~gone
-                        sums[name] += [
-                            size[body & ~good].sum(), size[body].sum(), size[kept & ~good].sum(), size[kept].sum()
-                        ]  # fmt: skip
-            for name, (leak, all_words, leak_after, after) in sums.items():
-                lost = ((all_words - leak) - (after - leak_after)) / (all_words - leak)
-                before, now = leak / all_words, leak_after / after
-                change = f"{(now / before - 1) * 100:+.1f}%"
-                print(f"| {base} | {sisters} | {len(pages)} | {name} | {before:.4f} | {now:.4f} | {change} | {lost:.5f} |")
+            for chosen in draws:
+                own = slice(starts[chosen[0]], starts[chosen[0] + 1])
+                body, bad, size = labels[own] == BODY, ~true[own], words[own]
+                by_line, by_place = taken(parsed, table, starts, chosen)
+                for name, gone in (("lines", by_line), ("places", by_place), ("both", by_line | by_place)):
+                    kept = body & ~gone
+                    sums[name] += [size[each].sum() for each in (body & bad, body, kept & bad, kept)]
+            for name, counted in sums.items():
+                print_row([base, str(sisters), str(len(draws) // DRAWS), name], *counted.tolist())
+
+
+def print_row(names: list[str], leak: float, kept: float, leak_after: float, kept_after: float) -> None:
+    """One row of the table out of words that leak and words that are kept, without memory and with it."""
+    if not leak:
+        print(f"| {' | '.join(names)} | – | – | – | – |")
+        return
+    before, now = leak / kept, leak_after / kept_after
+    lost = 1 - (kept_after - leak_after) / (kept - leak)
+    print(f"| {' | '.join(names)} | {before:.4f} | {now:.4f} | {(now / before - 1) * 100:+.1f}% | {lost:.5f} |")
 
 
 def taken(

@@ -96,7 +96,7 @@ class CleanArticles(beam.PTransform):  # type: ignore[misc]
 
     options: CleanOptions
     scratch: str
-    earlier: EarlierRuns = EarlierRuns()
+    earlier: EarlierRuns = field(default_factory=EarlierRuns)
 
     def expand(self, raw: beam.PCollection) -> Any:
         """Wire."""

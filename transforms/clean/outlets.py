@@ -84,7 +84,8 @@ def memory_of(statistics: pa.Table) -> pa.Table:
     score = np.r_[np.zeros(len(article)), pc.list_flatten(table["place_scores"]).to_numpy()]
 
     order = np.lexsort((at, story[at], place, lookup))
-    lookup, at, key, place, edge, score = (each[order] for each in (lookup, at, key, place, edge, score))
+    lookup, at, key = lookup[order], at[order], key[order]
+    place, edge, score = place[order], edge[order], score[order]
     kinds = (lookup[1:] != lookup[:-1]) | (place[1:] != place[:-1])
     each_story = np.flatnonzero(np.r_[True, kinds | (story[at][1:] != story[at][:-1])])
     sizes = np.diff(np.r_[each_story, len(lookup)])
@@ -122,7 +123,9 @@ def recall(memory: pa.Table, outlets: pa.Array, keys: Int64Array) -> tuple[NDArr
     return stories, (edges / np.maximum(stories, 1)).astype(np.float32)
 
 
-def recall_places(memory: pa.Table, outlets: pa.Array, signatures: Int64Array) -> tuple[NDArray[np.int32], NDArray[Any]]:
+def recall_places(
+    memory: pa.Table, outlets: pa.Array, signatures: Int64Array
+) -> tuple[NDArray[np.int32], NDArray[Any]]:
     """Look up places: stories of their outlet with lines there, and their mean score there; else 0."""
     if not memory.num_rows:
         return np.zeros(len(signatures), np.int32), np.zeros(len(signatures), np.float64)

@@ -28,10 +28,13 @@ from transforms.clean.textlines import line_keys
 
 REMOVE, KEEP = "outlet-remove", "outlet-keep"  # rules, as the table `removed` names them
 SELECT, REMOVE_SELECTOR = "outlet-select", "outlet-remove-selector"
-_MARKS = "\ufdd0\ufdd1\ufdd2\ufdd3"  # Unicode noncharacters: begin and end of what is removed, of what is selected
-_OUT, _END_OUT, _IN, _END_IN = _MARKS
+_OUT, _END_OUT = "\ufdd0", "\ufdd1"  # Unicode noncharacters, around what is removed
+_IN, _END_IN = "\ufdd2", "\ufdd3"  # … and around what is selected
+_MARKS = _OUT + _END_OUT + _IN + _END_IN
 _UNMARKED = str.maketrans("", "", _MARKS)
-_NO_TEXT = frozenset(["area", "base", "br", "col", "embed", "head", "hr", "img", "input", "link", "meta", "source", "wbr"])
+_NO_TEXT = frozenset(
+    ["area", "base", "br", "col", "embed", "head", "hr", "img", "input", "link", "meta", "source", "wbr"]
+)
 _NO_OWN_TEXT = frozenset(["table", "tbody", "thead", "tfoot", "tr", "html"])  # a parser moves text that stands there
 _PATTERN = "/"
 _SHORTEST_PATTERN = 3
@@ -120,7 +123,9 @@ def override(
     """
     remove, keep = np.zeros(len(row), bool), np.zeros(len(row), bool)
     for outlet, outlet_rules in rules.items():
-        at = np.flatnonzero(pc.fill_null(pc.equal(outlets, outlet), fill_value=False).to_numpy(zero_copy_only=False)[row])
+        at = np.flatnonzero(
+            pc.fill_null(pc.equal(outlets, outlet), fill_value=False).to_numpy(zero_copy_only=False)[row]
+        )
         if len(at):
             lines = text.take(pa.array(at))
             keep[at] = _matching(lines, outlet_rules.keep)

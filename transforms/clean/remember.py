@@ -39,7 +39,9 @@ def remember(statistics: pa.Table, articles: pa.Table, lines: pa.Table, run: int
       latest: articles of an outlet to keep, the latest by `seen`.
     """
     new = statistics.set_column(
-        STATISTICS.get_field_index("run"), STATISTICS.field("run"), pa.repeat(pa.scalar(run, pa.int32()), len(statistics))
+        STATISTICS.get_field_index("run"),
+        STATISTICS.field("run"),
+        pa.repeat(pa.scalar(run, pa.int32()), len(statistics)),
     )
     touched = pc.unique(new["outlet"])
     here, elsewhere = _split(articles, touched)
@@ -47,7 +49,9 @@ def remember(statistics: pa.Table, articles: pa.Table, lines: pa.Table, run: int
     every = concat([pa.table([*here.columns, *unknown], schema=STATISTICS), new], STATISTICS)
     known, untouched = _split(lines, touched)
     memory = _with_examples(_with_first_seen(memory_of(every), known), new, known)
-    kept = concat([elsewhere, latest_articles(every, latest).select(OUTLET_ARTICLES.schema.names)], _bare(OUTLET_ARTICLES))
+    kept = concat(
+        [elsewhere, latest_articles(every, latest).select(OUTLET_ARTICLES.schema.names)], _bare(OUTLET_ARTICLES)
+    )
     learned = concat([untouched, memory.select(_bare(OUTLET_LINES).names)], _bare(OUTLET_LINES))
     return Learned(memory, _sorted(kept, OUTLET_ARTICLES), _sorted(learned, OUTLET_LINES))
 
@@ -124,7 +128,13 @@ def _with_examples(memory: pa.Table, new: pa.Table, known: pa.Table) -> pa.Table
     missing = {
         (outlet, key, place): at
         for at, (outlet, key, place, example) in enumerate(
-            zip(memory["outlet"].to_pylist(), memory["key"].to_pylist(), memory["place"].to_pylist(), examples, strict=True)
+            zip(
+                memory["outlet"].to_pylist(),
+                memory["key"].to_pylist(),
+                memory["place"].to_pylist(),
+                examples,
+                strict=True,
+            )
         )
         if example is None
     }
