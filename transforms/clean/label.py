@@ -55,7 +55,7 @@ class MemoryOptions:
         2  # … an unfinished line at an edge, one that talks to the reader, or one that a line model doubts
     )
     place_score: float = 0.4  # mean line score in a place, over the outlet's other stories, below which it is furniture
-    place_doubt: float = 0.9  # … for lines below this score of their own
+    place_doubt: float = 0.8  # … for lines below this score of their own
     latest_articles: int = 500  # of an outlet that later runs know; what only older ones had is forgotten
     sure: float = 0.995  # below this probability of being body a line counts as doubted
     kept_share: float = 0.25  # undone where less than this share of the body words remains
