@@ -199,6 +199,8 @@ def misplaced_lines(parsed: pa.Table, lines: pa.Table, memory: pa.Table, options
         return misplaced
     signature = lines["signature"].to_numpy()
     at = np.flatnonzero((label == _BODY) & (signature != 0) & (score < options.place_doubt))
+    if not len(at):
+        return misplaced
     stories, mean = recall_places(memory, parsed["outlet"].combine_chunks().take(pa.array(row[at])), signature[at])
     pairs, where = np.unique(np.stack([row.astype(np.int64), signature]), axis=1, return_inverse=True)
     here = np.bincount(where.ravel(), score, pairs.shape[1]) / np.bincount(where.ravel(), minlength=pairs.shape[1])
