@@ -51,6 +51,11 @@ class OutletRules:
     select: tuple[str, ...] = ()  # CSS of the body
     remove_selectors: tuple[str, ...] = ()  # CSS of what is not
 
+    @property
+    def selects(self) -> bool:
+        """Whether pages of the outlet have to be marked."""
+        return bool(self.select or self.remove_selectors)
+
     def __post_init__(self) -> None:
         """Refuse what is neither CSS nor a pattern.
 
@@ -131,11 +136,6 @@ def override(
             keep[at] = _matching(lines, outlet_rules.keep)
             remove[at] = _matching(lines, outlet_rules.remove) & ~keep[at]
     return remove, keep
-
-
-def has_selectors(rules: OutletRules | None) -> bool:
-    """Whether pages of an outlet have to be marked."""
-    return rules is not None and bool(rules.select or rules.remove_selectors)
 
 
 def _matching(lines: pa.Array, wanted: Sequence[str]) -> NDArray[np.bool_]:

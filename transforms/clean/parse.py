@@ -20,7 +20,7 @@ from transforms.clean.addresses import canonical_url, domain_of, identity_of, ou
 from transforms.clean.fragments import is_fragment, read_fragment
 from transforms.clean.label import HEADLINE_ONLY, SAMPLE, STAGE, edge_lines
 from transforms.clean.outlets import STATISTICS
-from transforms.clean.overrides import NO_RULES, OutletRules, has_selectors, mark_elements, settle_marks
+from transforms.clean.overrides import NO_RULES, OutletRules, mark_elements, settle_marks
 from transforms.clean.page import Page, PageLimits, read_page
 from transforms.clean.phrases import NO_RULE, find_cues
 from transforms.clean.plaintext import (
@@ -64,7 +64,7 @@ def parse_block(
             page = _read_markup(record, limits)
             articles[at] = _page_fields(record, page)
             rules = outlets.get(articles[at]["outlet"])
-            pages[at] = _read_marked(record, limits, rules) if rules and has_selectors(rules) else page
+            pages[at] = _read_marked(record, limits, rules) if rules and rules.selects else page
     plain = [at for at, record in enumerate(records) if _is_plain(record)]
     fields, lines = _parse_plain(records, raw, plain, rejects)
     articles |= fields

@@ -5,6 +5,7 @@ and counts once, however many runs bring it, and what an outlet stopped using is
 had it. Outlets that a run brings nothing of are passed on as they are.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -126,17 +127,9 @@ def _with_examples(memory: pa.Table, new: pa.Table, known: pa.Table) -> pa.Table
     """Each line's text: as an earlier run had it, else out of the first new article that has it."""
     examples = pc.take(known["example"].combine_chunks(), _rows_of(memory, known)).to_pylist()
     missing = {
-        (outlet, key, place): at
-        for at, (outlet, key, place, example) in enumerate(
-            zip(
-                memory["outlet"].to_pylist(),
-                memory["key"].to_pylist(),
-                memory["place"].to_pylist(),
-                examples,
-                strict=True,
-            )
-        )
-        if example is None
+        name: at
+        for at, (name, known_text) in enumerate(zip(_names(memory), examples, strict=True))
+        if known_text is None
     }
     stored = new.filter(pc.is_valid(new["block"])).sort_by("article_id")
     for article in stored.select(["outlet", "keys", "places", "block", "row"]).to_batches(max_chunksize=64):
@@ -170,11 +163,10 @@ def _texts(block: str, row: int, wanted: set[tuple[int, bool]]) -> list[tuple[in
 
 def _rows_of(memory: pa.Table, known: pa.Table) -> pa.Array:
     """Row of `known` for each line of a memory; null where it is new."""
-    place = {
-        key: at
-        for at, key in enumerate(
-            zip(known["outlet"].to_pylist(), known["key"].to_pylist(), known["place"].to_pylist(), strict=True)
-        )
-    }
-    keys = zip(memory["outlet"].to_pylist(), memory["key"].to_pylist(), memory["place"].to_pylist(), strict=True)
-    return pa.array([place.get(key) for key in keys], pa.int64())
+    place = {name: at for at, name in enumerate(_names(known))}
+    return pa.array([place.get(name) for name in _names(memory)], pa.int64())
+
+
+def _names(lines: pa.Table) -> Iterator[tuple[str, int, bool]]:
+    """Outlet, key and kind of each line."""
+    return zip(*(lines[name].to_pylist() for name in ("outlet", "key", "place")), strict=True)
