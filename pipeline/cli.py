@@ -1,4 +1,4 @@
-"""The command line: `copydesk run | extract | explain | snapshots | schema`.
+"""The command line: `copydesk run | extract | explain | outlets | snapshots | schema`.
 
 Data goes to stdout, progress and messages to stderr. Exit codes are those of `schemas.errors`, and 130 when
 interrupted. Beam is imported only by the commands that need it, so that the others answer at once.
@@ -43,6 +43,9 @@ def run_command(
     ] = None,
     runner: Annotated[str, typer.Option("--runner", metavar="NAME", help="The Beam runner.")] = "FnApiRunner",
     workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes on this machine.")] = 1,
+    fresh_memory: Annotated[
+        bool, typer.Option("--fresh-memory", help="Begin without what earlier runs learned of the outlets.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Clean, match and cluster INPUT and commit the tables as the next snapshot of OUT."""
@@ -51,7 +54,8 @@ def run_command(
     from pipeline.report import Progress, print_run
     from pipeline.run import Request, run
 
-    request = Request(inputs, output, load_config(config), read_metadata(metadata), runner, workers, tuple(_BEAM_FLAGS))
+    options, known = load_config(config), read_metadata(metadata)
+    request = Request(inputs, output, options, known, runner, workers, tuple(_BEAM_FLAGS), fresh_memory)
     with Progress(Console(stderr=True)).live() as progress:
         result = run(request, progress)
     if result.unmatched:
@@ -108,6 +112,23 @@ def schema_command(
             row = f"| {' | '.join(cells)} | {column['description']} |"
             lines.append(row if markdown else f"  {column['name']:<18} {column['description']}")
     typer.echo("\n".join(lines))
+
+
+@app.command("outlets")
+def outlets_command(
+    output: Output,
+    outlet: Annotated[str | None, typer.Argument(metavar="OUTLET", help="Only this one, with its lines.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the lines and places that the runs of OUT learned of each outlet, with examples."""
+    from pipeline.outlets import learned_lines, learned_outlets, show_lines, show_outlets
+
+    if outlet is None:
+        outlets = learned_outlets(output)
+        _print_json(outlets) if as_json else show_outlets(Console(), outlets)
+    else:
+        facts = learned_lines(output, outlet)
+        _print_json(facts) if as_json else show_lines(Console(), facts)
 
 
 @app.command("snapshots")

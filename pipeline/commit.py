@@ -4,6 +4,7 @@
     OUT/snapshots/000042/<table>/date=…/part-00000.parquet      hard links into data/
     OUT/manifests/000042.json            the snapshot: it exists from the moment this file does
     OUT/data/<attempt>/                  the files of one run
+    OUT/state/<attempt>/                 what it left for later runs to know, listed in the same manifest
     OUT/staging/<attempt>/               work in progress; removed when its owner is gone
 
 A commit moves the staged files to data/, links them, creates the manifest exclusively and swaps `current`.
@@ -44,6 +45,7 @@ class Manifest:
     inputs: Sequence[Sequence[Any]]
     summary: Mapping[str, int]
     files: Sequence[DataFile] = field(default_factory=list)
+    state: Sequence[DataFile] = field(default_factory=list)
 
     def rows(self, table: str) -> int:
         """Rows of a table."""
@@ -62,6 +64,11 @@ class Attempt:
     def files(self) -> Path:
         """Where staged Parquet files go."""
         return self.folder / "files"
+
+    @property
+    def state(self) -> Path:
+        """Where staged files of the state go."""
+        return self.folder / "state"
 
     @property
     def scratch(self) -> Path:
@@ -110,6 +117,7 @@ class Dataset:
                 parent = self._newest()
                 try:
                     (folder / "files").mkdir(parents=True)
+                    (folder / "state").mkdir()
                     (folder / "scratch").mkdir()
                     lock = held.enter_context((folder / "lock").open("wb"))
                 except OSError as error:
@@ -120,32 +128,53 @@ class Dataset:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def commit(self, attempt: Attempt, files: Sequence[DataFile], **about: Any) -> Manifest:
+    def commit(
+        self,
+        attempt: Attempt,
+        files: Sequence[DataFile],
+        state: Sequence[DataFile] = (),
+        *,
+        fresh_state: bool = False,
+        **about: Any,
+    ) -> Manifest:
         """Make the staged files the next snapshot.
 
         Args:
           attempt: the run's own.
           files: what `transforms.write` listed.
+          state: likewise; the parent's state files of other tables and partitions are listed again,
+          fresh_state: unless this says that the state begins anew.
           about: the manifest's fields `run_id, version, config, inputs, summary`.
 
         Raises:
           CommitConflict: another run committed since this one began.
           OSError: the disk is full or gone; the dataset stays as it was.
         """
-        for file in files:
-            _verify(attempt.files / file.path, file.sha256)
-        data = self.root / "data" / attempt.name
+        for folder, staged in ((attempt.files, files), (attempt.state, state)):
+            for file in staged:
+                _verify(folder / file.path, file.sha256)
+        data, kept = self.root / "data" / attempt.name, self.root / "state" / attempt.name
         moved = [file._replace(path=f"data/{attempt.name}/{file.path}") for file in files]
+        earlier = [] if fresh_state else self._state_of(attempt.parent)
+        known = {(file.table, file.partition, file.part): file for file in earlier}
+        known |= {
+            (file.table, file.partition, file.part): file._replace(path=f"state/{attempt.name}/{file.path}")
+            for file in state
+        }
         manifest = Manifest(
             snapshot=attempt.parent + 1,
             parent=attempt.parent,
             contract=CONTRACT_VERSION,
             created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             files=moved,
+            state=[known[name] for name in sorted(known)],
             **about,
         )
         attempt.files.rename(data)
         try:
+            if state:
+                attempt.state.rename(kept)
+                _sync(kept.parent)
             _sync(data.parent)
             with self._committing():
                 view = self._link(manifest)
@@ -154,6 +183,7 @@ class Dataset:
         except (OSError, CommitConflict):
             if self._newest() != manifest.snapshot or self._read(self._path(manifest.snapshot)).files != moved:
                 shutil.rmtree(data, ignore_errors=True)
+                shutil.rmtree(kept, ignore_errors=True)
             raise
         return manifest
 
@@ -167,14 +197,14 @@ class Dataset:
                 f"{self.root}: holds {strangers[0]!r} and is no Copydesk dataset: choose an empty or new folder"
             )
         try:
-            for name in ("snapshots", "manifests", "data", "staging"):
+            for name in ("snapshots", "manifests", "data", "state", "staging"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self.root}: cannot be written: {error.strerror}") from error
 
     def _heal(self) -> None:
         """Finish the newest commit if it stopped half-way; clear away what dead runs left."""
-        live = set()
+        live: set[str] = set()
         for folder in (self.root / "staging").iterdir():
             if _is_owned(folder):
                 live.add(folder.name)
@@ -187,15 +217,20 @@ class Dataset:
                 self._publish(self._link(self._read(self._path(newest))), newest)
             elif not self.current.exists() or self.current.resolve() != target.resolve():
                 self._swap(newest)
-        used = {Path(file.path).parts[1] for manifest in self.manifests() for file in manifest.files}
-        for folder in (self.root / "data").iterdir():
-            if folder.name not in used | live:
-                shutil.rmtree(folder, ignore_errors=True)
+        self._clear(live)
         for left in (self.root / "snapshots").glob(".*"):
             if left.is_symlink():
                 left.unlink()
             else:
                 shutil.rmtree(left, ignore_errors=True)
+
+    def _clear(self, live: set[str]) -> None:
+        """Remove files that belong to no snapshot and to no run that is alive."""
+        used = {file.path.rpartition("/")[0] for each in self.manifests() for file in (*each.files, *each.state)}
+        for kind in ("data", "state"):
+            for folder in (self.root / kind).iterdir():
+                if f"{kind}/{folder.name}" not in used and folder.name not in live:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _link(self, manifest: Manifest) -> Path:
         """Build a snapshot's folder under a hidden name."""
@@ -212,7 +247,8 @@ class Dataset:
         """Create the manifest, exclusively: this is the moment of commit."""
         draft = staging / "manifest.json"
         with draft.open("w", encoding="utf-8") as sink:
-            fields = asdict(manifest) | {"files": [file._asdict() for file in manifest.files]}
+            fields = asdict(manifest)
+            fields |= {name: [file._asdict() for file in fields[name]] for name in ("files", "state")}
             json.dump(fields, sink, indent=1, ensure_ascii=False)
             sink.flush()
             os.fsync(sink.fileno())
@@ -238,6 +274,9 @@ class Dataset:
         link.replace(self.current)
         _sync(self.root)
 
+    def _state_of(self, snapshot: int) -> Sequence[DataFile]:
+        return self._read(self._path(snapshot)).state if snapshot else []
+
     def _newest(self) -> int:
         paths = self._manifest_paths()
         return int(paths[-1].stem) if paths else 0
@@ -251,7 +290,8 @@ class Dataset:
     def _read(self, path: Path) -> Manifest:
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-            manifest = Manifest(**{**fields, "files": [DataFile(**file) for file in fields["files"]]})
+            files = {name: [DataFile(**file) for file in fields.get(name, [])] for name in ("files", "state")}
+            manifest = Manifest(**(fields | files))
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise ContractMismatch(
                 f"{path}: cannot be read as a manifest ({error}): restore it or remove the dataset"
@@ -280,6 +320,24 @@ def open_dataset(root: Path) -> tuple[Dataset, Manifest]:
     if manifest is None or not dataset.current.exists():
         raise UsageError(f"{root}: no snapshot there: make one with `copydesk run INPUT --output {root}`")
     return dataset, manifest
+
+
+def state_files(root: Path, manifest: Manifest, table: str | None = None) -> list[tuple[DataFile, Path]]:
+    """A snapshot's state files, of one table or all, each seen to be what its writer left.
+
+    Raises:
+      ContractMismatch: one is gone or damaged.
+    """
+    found = [(file, root / file.path) for file in manifest.state if table in {None, file.table}]
+    for file, path in found:
+        try:
+            _verify(path, file.sha256)
+        except OSError as error:
+            raise ContractMismatch(
+                f"{path}: gone, cut short or changed since it was written: restore it, "
+                "or run with --fresh-memory to begin without what earlier runs learned"
+            ) from error
+    return found
 
 
 def table_folder(root: Path, table: str) -> Path:

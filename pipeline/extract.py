@@ -123,7 +123,7 @@ def _parsed_blocks(
 
 def _parse(rows: list[tuple[Row, float]], options: CleanOptions, errors: dict[str, str]) -> _Parsed:
     began = time.process_time()
-    parsed, lines, rejects = parse_block(raw_table(row for row, _ in rows), options.limits)
+    parsed, lines, rejects = parse_block(raw_table(row for row, _ in rows), options.limits, options.outlets)
     spent = time.process_time() - began + sum(seconds for _, seconds in rows)
     errors |= {row["source_id"]: f"{row['reason']}: {row['detail']}" for row in rejects.to_pylist()}
     return _Parsed(parsed, lines, spent / len(rows))
@@ -134,7 +134,7 @@ def _predict(
 ) -> Iterator[dict[str, Any]]:
     began = time.process_time()
     repeated = np.zeros(block.parsed.num_rows, np.bool_)
-    articles, rejects = label_block(block.parsed, block.lines, memory, repeated, options.memory)
+    articles, rejects = label_block(block.parsed, block.lines, memory, repeated, options.memory, options.outlets)
     seconds = block.seconds + (time.process_time() - began) / max(block.parsed.num_rows, 1)
     errors |= {row["source_id"]: f"{row['reason']}: {row['detail']}" for row in rejects.to_pylist()}
     for article in articles.to_pylist():

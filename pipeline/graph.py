@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipeline.config import Config
 from schemas.blocks import CATALOG, PAIRS, REJECTED, GatherTable
+from schemas.state import EarlierRuns
 from transforms.clean.articles import CleanArticles
 from transforms.cluster.copies import ClusterCopies, SettlePairs
 from transforms.cluster.stories import ClusterStories
@@ -21,6 +22,7 @@ from transforms.match.verify import VerifyPairs
 from transforms.read.articles import ReadArticles
 from transforms.read.inputs import WorkItem
 from transforms.write.staging import WriteTables
+from transforms.write.state import WriteState
 
 
 class Folders(NamedTuple):
@@ -28,6 +30,8 @@ class Folders(NamedTuple):
 
     scratch: str  # blocks wait here between stages
     staging: str  # the Parquet files and their list go here
+    state: str  # and here those that only later runs open
+    earlier: EarlierRuns = EarlierRuns()  # what the runs before this one left there
 
 
 def build(
@@ -42,9 +46,9 @@ def build(
       config: the options of every stage.
       folders: where workers meet.
     """
-    scratch, staging = folders
+    scratch, staging, state, earlier = folders
     read = pipeline | "Inputs" >> beam.Create(items, reshuffle=False) | "Read" >> ReadArticles(config.read)
-    clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch)
+    clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier)
     catalog = clean["catalog"] | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
     signed = clean["blocks"] | "Sign" >> SignArticles(config.match, scratch)
     candidates = signed["signed"] | "Find" >> FindCandidates(config.match)
@@ -60,4 +64,5 @@ def build(
         | "Rejects" >> GatherTable(REJECTED, scratch, "rejects", "source_uri")
     )
     results = {"catalog": catalog, "copies": copies, "stories": stories, "pairs": pairs, "rejects": rejects}
+    clean["state"] | "State" >> WriteState(state)
     return results | "Write" >> WriteTables(config.write, scratch, staging)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.commit import Attempt, Dataset, Manifest
+from pipeline.commit import Attempt, Dataset, Manifest, state_files
 from pipeline.config import Config
 from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, pipeline_options
 from pipeline.graph import Folders, build
@@ -21,6 +21,7 @@ from schemas.blocks import REJECTED
 from schemas.errors import CopydeskError, RejectReason, TooManyRejects, UsageError
 from schemas.files import DataFile
 from schemas.ids import stable_hash
+from schemas.state import EarlierRuns
 from schemas.tables import CONTRACT_VERSION
 from transforms.read.inputs import Plan, plan_inputs
 from transforms.write.staging import FILE_LIST
@@ -37,6 +38,7 @@ class Request:
     runner: str = DEFAULT_RUNNER
     workers: int = 1
     beam_flags: Sequence[str] = ()
+    fresh_memory: bool = False  # begin without what earlier runs learned of the outlets
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,23 @@ def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Resu
         latest = dataset.latest()
         if latest and latest.run_id == run_id:
             return Result(latest, repeated=True, unmatched=idle)
+        earlier = EarlierRuns(run=attempt.parent + 1)
+        if latest and not request.fresh_memory:
+            known = state_files(dataset.root, latest)
+            earlier = earlier._replace(files=tuple((f.table, int(f.partition), str(path)) for f, path in known))
         if watch:
             watch(attempt)
         with interruptible(), empty as pipeline:
-            folders = Folders(str(attempt.scratch), str(attempt.files))
+            folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier)
             build(pipeline, plan.items, _refused(plan), request.config, folders)
-        files = _staged_files(attempt)
+        files = _staged_files(attempt.files)
         summary = _summary(attempt, files)
         _check_rejects(attempt, files, summary, request.config)
         manifest = dataset.commit(
             attempt,
             files,
+            _staged_files(attempt.state),
+            fresh_state=request.fresh_memory,
             run_id=run_id,
             version=version("copydesk"),
             config=request.config.fingerprint(),
@@ -94,6 +102,7 @@ def _run_id(request: Request, plan: Plan) -> str:
     parts += [
         repr(each) for each in (plan.fingerprint, plan.refused, sorted((k, dict(v)) for k, v in request.known.items()))
     ]
+    parts += ["fresh memory"] * request.fresh_memory
     return f"{stable_hash('run', *parts):016x}"
 
 
@@ -111,8 +120,8 @@ def _refused(plan: Plan) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=REJECTED)
 
 
-def _staged_files(attempt: Attempt) -> list[DataFile]:
-    path = attempt.files / FILE_LIST
+def _staged_files(folder: Path) -> list[DataFile]:
+    path = folder / FILE_LIST
     if not path.exists():
         raise CopydeskError("the pipeline ended without a list of files: see the runner's log; nothing was committed")
     files = [DataFile(**file) for file in orjson.loads(path.read_bytes())]

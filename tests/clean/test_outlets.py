@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.clean.outlets import MEMORY, STATISTICS, lookup_keys, memory_of, merge_memories, outlet_buckets, recall
+from transforms.clean.outlets import STATISTICS, lookup_keys, memory_of, outlet_buckets, recall
 
 Article = tuple[str, int, list[int]]
 
@@ -18,7 +18,10 @@ def statistics(articles: list[Article], **columns: list[int]) -> pa.Table:
             "article_id": number,
             "identity": columns.get("identity", [0] * len(articles))[at],
             "headline_key": columns.get("headline_key", [0] * len(articles))[at],
+            "run": 0,
             "keys": keys,
+            "places": [],
+            "place_scores": [],
             "weights": [10] * len(keys),
             "edges": [place in {0, len(keys) - 1} for place in range(len(keys))],
         }
@@ -28,7 +31,7 @@ def statistics(articles: list[Article], **columns: list[int]) -> pa.Table:
 
 
 def stories(table: pa.Table) -> dict[tuple[str, int], int]:
-    return {(r["outlet"], r["line_key"]): r["stories"] for r in memory_of(table).to_pylist()}
+    return {(r["outlet"], r["key"]): r["stories"] for r in memory_of(table).to_pylist()}
 
 
 def test_a_line_is_counted_once_a_story() -> None:
@@ -58,7 +61,7 @@ def test_the_same_article_delivered_twice_counts_once() -> None:
 
 def test_edges_are_counted() -> None:
     table = statistics([("a.example", n, [10 * n + 100, 7, *range(10 * n + 101, 10 * n + 105), 8]) for n in range(3)])
-    assert {r["line_key"]: r["edge_stories"] for r in memory_of(table).to_pylist()} == {7: 0, 8: 3}
+    assert {r["key"]: r["edge_stories"] for r in memory_of(table).to_pylist()} == {7: 0, 8: 3}
 
 
 @given(
@@ -79,13 +82,6 @@ def test_buckets_hold_whole_outlets() -> None:
     table = statistics([(f"{n % 7}.example", n, [1, 2, 3]) for n in range(40)])
     owners = [set(part["outlet"].to_pylist()) for _, part in outlet_buckets(table, 4)]
     assert sum(len(names) for names in owners) == 7
-
-
-def test_memories_of_different_articles_add_up() -> None:
-    one = memory_of(statistics([("a.example", n, [7, 100 + n, 200 + n, 300 + n]) for n in range(3)]))
-    merged = merge_memories([one, one, MEMORY.empty_table()])
-    assert merged["stories"].to_pylist() == [6]
-    assert merged["articles"].to_pylist() == [6]
 
 
 def test_recall_finds_lines_of_the_outlet_only() -> None:

@@ -33,7 +33,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def hashes(out: Path) -> dict[tuple[str, str, int], str]:
     """Table, partition and part → hash of the file."""
     manifest = json.loads(max((out / "manifests").glob("*.json")).read_text())
-    return {(file["table"], file["partition"], file["part"]): file["sha256"] for file in manifest["files"]}
+    return {
+        (file["table"], file["partition"], file["part"]): file["sha256"]
+        for file in [*manifest["files"], *manifest["state"]]
+    }
 
 
 def rows(out: Path, table: str) -> list[Record]:

@@ -1,13 +1,13 @@
 """Clean: raw blocks → stored clean articles, their catalog and rejects.
 
     parse ─► stored lines ───────────────────────────────► label ─► stored articles, catalog, rejects
-      ├─► line statistics ─► bucket by outlet ─► memory ────┤
+      ├─► line statistics ─► bucket by outlet ─► memory ────┤      (earlier runs' articles join in the bucket)
       └─► article ids ─────► bucket by id ─────► repeats ───┘
 
 No text passes a shuffle: lines wait in scratch, and what is shuffled are keys.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -30,10 +30,13 @@ from schemas.blocks import (
     new_block,
     store,
 )
+from schemas.state import OUTLET_BUCKETS, EarlierRuns, StatePart
 from transforms.clean.label import MemoryOptions, label_block
 from transforms.clean.outlets import MEMORY, STATISTICS, memory_of, outlet_buckets
+from transforms.clean.overrides import OutletRules
 from transforms.clean.page import PageLimits
 from transforms.clean.parse import line_statistics, parse_block
+from transforms.clean.remember import store_learned
 
 BUCKETS = 64
 RECORDS = pa.schema(
@@ -56,6 +59,7 @@ class CleanOptions:
 
     limits: PageLimits = field(default_factory=PageLimits)  # caps on one page
     memory: MemoryOptions = field(default_factory=MemoryOptions)  # when an outlet's repeated lines are furniture
+    outlets: Mapping[str, OutletRules] = field(default_factory=dict)  # what a user knows better, by outlet
 
 
 class Parsed(NamedTuple):
@@ -65,6 +69,13 @@ class Parsed(NamedTuple):
     statistics: pa.Table
     records: pa.Table  # RECORDS
     rejects: pa.Table
+
+
+class Learned(NamedTuple):
+    """What the outlets of a bucket repeat, and what later runs are to know of them."""
+
+    memory: pa.Table  # MEMORY
+    state: list[StatePart]
 
 
 class Labelled(NamedTuple):
@@ -80,20 +91,26 @@ class CleanArticles(beam.PTransform):  # type: ignore[misc]
     """Raw blocks (RAW) → clean articles.
 
     Gives `blocks`: BlockRef (parts `parsed`, `lines`, `articles`), `catalog`: CATALOG, `rejects`: REJECTED, and
-    `memory`: a StoredTable of MEMORY for later runs.
+    `state`: StatePart, what later runs are to know of the outlets.
     """
 
     options: CleanOptions
     scratch: str
+    earlier: EarlierRuns = field(default_factory=EarlierRuns)
 
     def expand(self, raw: beam.PCollection) -> Any:
         """Wire."""
         parsed = raw | "Parse" >> beam.Map(parse_stored, self.options, self.scratch).with_output_types(Parsed)
-        memory = (
+        learned = (
             parsed
             | "Statistics" >> beam.FlatMap(bucketed_statistics).with_output_types(tuple[int, pa.Table])
             | "ByOutlet" >> beam.GroupByKey()
-            | "Remember" >> beam.MapTuple(memory_of_bucket).with_output_types(pa.Table)
+            | "Remember"
+            >> beam.Map(learned_of_bucket, self.earlier, self.options.memory, self.scratch).with_output_types(Learned)
+        )
+        memory = (
+            learned
+            | "Repeating" >> beam.Map(_memory_of).with_output_types(pa.Table)
             | "Memory" >> GatherTable(MEMORY, self.scratch, "memory", "lookup")
         )
         repeats = (
@@ -119,28 +136,31 @@ class CleanArticles(beam.PTransform):  # type: ignore[misc]
             "blocks": labelled | "Blocks" >> beam.Map(_block_of).with_output_types(BlockRef),
             "catalog": labelled | "Catalog" >> beam.Map(_catalog_of).with_output_types(pa.Table),
             "rejects": refused | "Rejects" >> beam.Flatten(),
-            "memory": memory,
+            "state": learned | "State" >> beam.FlatMap(_state_of).with_output_types(StatePart),
         }
 
 
 def parse_stored(raw: pa.Table, options: CleanOptions, scratch: str) -> Parsed:
     """Parse a block and store its parts `parsed` and `lines`."""
-    parsed, lines, rejects = parse_block(raw, options.limits)
+    parsed, lines, rejects = parse_block(raw, options.limits, options.outlets)
     block = new_block(scratch, parsed.num_rows)
     store(parsed, block.part("parsed"))
     store(lines, block.part("lines"))
-    statistics = line_statistics(parsed, lines) if options.memory.learn else STATISTICS.empty_table()
+    statistics = line_statistics(parsed, lines, block.base) if options.memory.learn else STATISTICS.empty_table()
     return Parsed(block, statistics, records_of(block.base, parsed), rejects)
 
 
 def bucketed_statistics(parsed: Parsed) -> list[tuple[int, pa.Table]]:
     """Line statistics by bucket of the outlet."""
-    return outlet_buckets(parsed.statistics, BUCKETS)
+    return outlet_buckets(parsed.statistics, OUTLET_BUCKETS)
 
 
-def memory_of_bucket(_bucket: int, statistics: Iterable[pa.Table]) -> pa.Table:
-    """What the outlets of a bucket repeat."""
-    return memory_of(concat(statistics, STATISTICS))
+def learned_of_bucket(
+    bucketed: tuple[int, Iterable[pa.Table]], earlier: EarlierRuns, options: MemoryOptions, scratch: str
+) -> Learned:
+    """What the outlets of a bucket repeat, by this run's articles and the earlier ones'."""
+    bucket, table = bucketed[0], concat(bucketed[1], STATISTICS)
+    return Learned(*store_learned(bucket, table, earlier, options.latest_articles, scratch))
 
 
 def bucketed_records(parsed: Parsed) -> Iterator[tuple[int, pa.Table]]:
@@ -172,7 +192,7 @@ def label_stored(block: BlockRef, memory: StoredTable, repeats: StoredTable, opt
     """Finish a block and store its part `articles`."""
     parsed, lines = load(block.part("parsed")), load(block.part("lines"))
     repeated = _rows_in(load(repeats.path), block.base, parsed.num_rows)
-    articles, rejects = label_block(parsed, lines, load(memory.path), repeated, options.memory)
+    articles, rejects = label_block(parsed, lines, load(memory.path), repeated, options.memory, options.outlets)
     block = BlockRef(block.base, articles.num_rows)
     store(articles, block.part("articles"))
     return Labelled(block, catalog_of(block, articles), rejects)
@@ -197,7 +217,7 @@ def catalog_of(block: BlockRef, articles: pa.Table) -> pa.Table:
 
 def clean_tables(raw: Iterable[pa.Table], options: CleanOptions) -> tuple[pa.Table, pa.Table]:
     """Clean blocks without Beam: all articles (CLEAN) and rejects."""
-    parsed = [parse_block(block, options.limits) for block in raw]
+    parsed = [parse_block(block, options.limits, options.outlets) for block in raw]
     memory = (
         memory_of(concat((line_statistics(p, lines) for p, lines, _ in parsed), STATISTICS))
         if options.memory.learn
@@ -205,7 +225,7 @@ def clean_tables(raw: Iterable[pa.Table], options: CleanOptions) -> tuple[pa.Tab
     )
     repeats = repeats_of_bucket(0, (records_of(str(at), p) for at, (p, _, _) in enumerate(parsed)))
     done = [
-        label_block(p, lines, memory, _rows_in(repeats, str(at), p.num_rows), options.memory)
+        label_block(p, lines, memory, _rows_in(repeats, str(at), p.num_rows), options.memory, options.outlets)
         for at, (p, lines, _) in enumerate(parsed)
     ]
     refused = [rejects for _, _, rejects in parsed] + [rejects for _, rejects in done]
@@ -220,6 +240,14 @@ def _rows_in(repeats: pa.Table, base: str, rows: int) -> NDArray[np.bool_]:
 
 def _block_of(stage: Parsed | Labelled) -> BlockRef:
     return stage.block
+
+
+def _memory_of(learned: Learned) -> pa.Table:
+    return learned.memory
+
+
+def _state_of(learned: Learned) -> list[StatePart]:
+    return learned.state
 
 
 def _catalog_of(stage: Labelled) -> pa.Table:

@@ -1,5 +1,6 @@
 """Parsed lines and what is known of their outlets → clean articles, with everything that was taken out beside them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from schemas.blocks import CLEAN, PARSED, REJECTED, REMOVED_LINE
 from schemas.errors import RejectReason
 from schemas.labels import LABEL_CODES, Label
-from transforms.clean.outlets import FEWEST_STORIES, recall
+from transforms.clean.outlets import FEWEST_STORIES, recall, recall_places
+from transforms.clean.overrides import KEEP, NO_RULES, REMOVE, SELECT, OutletRules, override
 from transforms.clean.plaintext import row_starts
 from transforms.clean.textlines import (
     COLON,
@@ -33,8 +35,9 @@ _BODY, _FURNITURE, _CAPTION, _CREDIT = (
     LABEL_CODES[label] for label in (Label.BODY, Label.FURNITURE, Label.CAPTION, Label.CREDIT)
 )
 _SENTENCE = 5  # words; a shorter caption is no text
-_MEMORY_RULE = "outlet-memory"
+_MEMORY_RULE, _PLACE_RULE = "outlet-memory", "outlet-place"
 _MOSTLY = 0.5
+_DOUBT = 0.5  # what one story that nothing is known of would give a place
 _LABEL_WORDS = 12  # an unfinished line up to this length is a label or heading
 _SPEAKS = 2  # words of sites and of address: the outlet speaks to the reader
 _TEMPLATE_NUMBERS = 2  # a sentence with as many numbers returns with others: results, weather, markets
@@ -51,6 +54,9 @@ class MemoryOptions:
     stories_weak: int = (
         2  # … an unfinished line at an edge, one that talks to the reader, or one that a line model doubts
     )
+    place_score: float = 0.4  # mean line score in a place, over the outlet's other stories, below which it is furniture
+    place_doubt: float = 0.8  # … for lines below this score of their own
+    latest_articles: int = 500  # of an outlet that later runs know; what only older ones had is forgotten
     sure: float = 0.995  # below this probability of being body a line counts as doubted
     kept_share: float = 0.25  # undone where less than this share of the body words remains
 
@@ -63,7 +69,9 @@ class MemoryOptions:
         for name in ("stories_anywhere", "stories_edge", "stories_weak"):
             if getattr(self, name) < FEWEST_STORIES:  # the memory holds no line of fewer
                 raise ValueError(f"{name} must be {FEWEST_STORIES} or more, not {getattr(self, name)}")
-        for name in ("sure", "kept_share"):
+        if self.latest_articles < 1:
+            raise ValueError(f"latest_articles must be 1 or more, not {self.latest_articles}")
+        for name in ("place_score", "place_doubt", "sure", "kept_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within 0..1, not {getattr(self, name)}")
 
@@ -74,8 +82,13 @@ def edge_lines(row: NDArray[np.int32], rows: int) -> BoolArray:
     return (number < HEAD_EDGE) | (whole[row] - number <= FOOT_EDGE)
 
 
-def label_block(
-    parsed: pa.Table, lines: pa.Table, memory: pa.Table, repeated: BoolArray, options: MemoryOptions
+def label_block(  # noqa: PLR0913, PLR0917 -- what is known of a block, side by side
+    parsed: pa.Table,
+    lines: pa.Table,
+    memory: pa.Table,
+    repeated: BoolArray,
+    options: MemoryOptions,
+    outlets: Mapping[str, OutletRules] = NO_RULES,
 ) -> tuple[pa.Table, pa.Table]:
     """Finish a block.
 
@@ -85,6 +98,7 @@ def label_block(
       memory: outlets.MEMORY, of all outlets.
       repeated: shape (articles,), which were delivered before.
       options: when memory decides.
+      outlets: lines that a user pinned or vetoed, by outlet.
 
     Returns:
       articles (CLEAN) and rejects (REJECTED).
@@ -94,10 +108,20 @@ def label_block(
     text = lines["text"].combine_chunks()
     words = count_words(text)
     remembered = remembered_furniture(parsed, lines, memory, options)
-    undone = _undone(row, rows, words, label == _BODY, remembered, options)
-    remembered &= ~undone[row]
-    label[remembered] = _FURNITURE
-    rule = pc.if_else(pa.array(remembered), _MEMORY_RULE, lines["rule"].combine_chunks())
+    misplaced = misplaced_lines(parsed, lines, memory, options) & ~remembered
+    pinned = pc.equal(lines["rule"], SELECT).to_numpy()
+    remembered, misplaced = remembered & ~pinned, misplaced & ~pinned
+    undone = _undone(row, rows, words, label == _BODY, remembered | misplaced, options)
+    rule = lines["rule"].combine_chunks()
+    removed, kept = override(parsed["outlet"].combine_chunks(), text, row, outlets)
+    for taken, code, name in (
+        (remembered & ~undone[row], _FURNITURE, _MEMORY_RULE),
+        (misplaced & ~undone[row], _FURNITURE, _PLACE_RULE),
+        (removed, _FURNITURE, REMOVE),
+        (kept, _BODY, KEEP),
+    ):
+        label[taken] = code
+        rule = pc.if_else(pa.array(taken), name, rule) if taken.any() else rule
 
     flags = _with_flag(parsed["quality_flags"].combine_chunks(), undone, "outlet-memory-undone")
     pictured = np.bincount(row, label == _BODY, rows) == 0
@@ -107,14 +131,14 @@ def label_block(
     body = label == _BODY
     total = np.bincount(row, words * body, rows).astype(np.int32)
     columns = [flags if name == "quality_flags" else parsed[name] for name in PARSED.names]
-    removed = _removed(lines, text, label, rule, ~body)
+    removed_lines = _removed(lines, text, label, rule, ~body)
     articles = pa.table(
         [
             *columns,
             pc.binary_join(_gather(text, row, body, rows), "\n"),
             _gather(text, row, label == _CAPTION, rows),
             _gather(text, row, label == _CREDIT, rows),
-            pa.ListArray.from_arrays(pa.array(row_starts(row[~body], rows)), removed),
+            pa.ListArray.from_arrays(pa.array(row_starts(row[~body], rows)), removed_lines),
             pa.array(total),
         ],
         schema=CLEAN,
@@ -161,6 +185,28 @@ def remembered_furniture(parsed: pa.Table, lines: pa.Table, memory: pa.Table, op
     enough = (stories >= options.stories_edge) & edge | (stories >= options.stories_weak) & weak
     taken[at] = (stories >= options.stories_anywhere) | (enough & ~subheading & ~template)
     return taken
+
+
+def misplaced_lines(parsed: pa.Table, lines: pa.Table, memory: pa.Table, options: MemoryOptions) -> BoolArray:
+    """Which doubtful body lines stand where the outlet's other stories have furniture; shape (lines,).
+
+    What the line model made of a place in the other stories is averaged with one story of doubt (.5), so that a place
+    needs few of them when they are clear. Measured in docs/decisions/0011-outlet-memory.md.
+    """
+    row, label, score = lines["row"].to_numpy(), lines["label"].to_numpy(), lines["score"].to_numpy()
+    misplaced = np.zeros(len(row), bool)
+    if not options.learn or not memory.num_rows:
+        return misplaced
+    signature = lines["signature"].to_numpy()
+    at = np.flatnonzero((label == _BODY) & (signature != 0) & (score < options.place_doubt))
+    if not len(at):
+        return misplaced
+    stories, mean = recall_places(memory, parsed["outlet"].combine_chunks().take(pa.array(row[at])), signature[at])
+    pairs, where = np.unique(np.stack([row.astype(np.int64), signature]), axis=1, return_inverse=True)
+    here = np.bincount(where.ravel(), score, pairs.shape[1]) / np.bincount(where.ravel(), minlength=pairs.shape[1])
+    others = mean * stories - here[where.ravel()[at]]
+    misplaced[at] = (stories >= FEWEST_STORIES) & ((others + _DOUBT) / np.maximum(stories, 1) < options.place_score)
+    return misplaced
 
 
 def _undone(  # noqa: PLR0913, PLR0917 -- the columns of a line

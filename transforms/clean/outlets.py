@@ -2,8 +2,9 @@
 
 Lines are counted under their keys (digits, case and punctuation do not matter) over distinct stories: articles of an
 outlet that share an address, a headline or most of their body words are one story, because two snapshots of one article
-share real text. Nothing is counted across outlets: wire copy is body there. Statistics travel as one row an article
-and never hold text; a memory is a table that merges by adding.
+share real text. Places (tag and class of a line's block and its parent) are counted likewise, with what the line model
+made of the lines there: a teaser's text never returns, its place does. Nothing is counted across outlets: wire copy is
+body there. Statistics travel as one row an article and hold no text.
 """
 
 from typing import Any
@@ -16,31 +17,22 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from schemas.blocks import concat
+from schemas.state import OUTLET_ARTICLES, OUTLET_LINES
 
 Int64Array = NDArray[np.int64]
 UInt64Array = NDArray[np.uint64]
 
 STATISTICS = pa.schema(
     [
-        pa.field("outlet", pa.string(), nullable=False),
-        pa.field("article_id", pa.int64(), nullable=False),
-        pa.field("identity", pa.int64(), nullable=False),  # as in PARSED
-        pa.field("headline_key", pa.int64(), nullable=False),  # 0: no headline
-        pa.field("keys", pa.list_(pa.int64()), nullable=False),  # of every line
-        pa.field("weights", pa.list_(pa.int32()), nullable=False),  # words, of lines first taken for body; else 0
-        pa.field("edges", pa.list_(pa.bool_()), nullable=False),  # whether the line stood at the article's edge
+        *OUTLET_ARTICLES.fields,
+        pa.field("block", pa.string()),  # where the article's lines wait; null when it is known from an earlier run
+        pa.field("row", pa.int32()),
     ]
 )
-
 MEMORY = pa.schema(
     [
-        pa.field("lookup", pa.int64(), nullable=False),  # outlet and line key mixed; ascending
-        pa.field("outlet", pa.string(), nullable=False),
-        pa.field("line_key", pa.int64(), nullable=False),
-        pa.field("stories", pa.int32(), nullable=False),  # distinct stories with this line
-        pa.field("edge_stories", pa.int32(), nullable=False),  # of these, with the line at an edge
-        pa.field("articles", pa.int32(), nullable=False),  # distinct stories seen of the outlet
+        pa.field("lookup", pa.int64(), nullable=False),  # outlet and key mixed; ascending
+        *OUTLET_LINES.fields,
     ]
 )
 
@@ -48,6 +40,7 @@ FEWEST_STORIES = 2
 _ALIKE_SHARE = 0.5  # of the longer article's body words, that makes two articles one story
 _ALIKE_SPREAD = 12  # lines in more articles than this say nothing about two being one story
 _MASK = np.uint64(0x7FFFFFFFFFFFFFFF)
+_NEVER = np.iinfo(np.int64).max
 
 
 def lookup_keys(outlets: pa.Array, keys: Int64Array) -> Int64Array:
@@ -70,83 +63,107 @@ def outlet_buckets(statistics: pa.Table, buckets: int) -> list[tuple[int, pa.Tab
 
 
 def memory_of(statistics: pa.Table) -> pa.Table:
-    """Count each line's distinct stories; whole outlets only. Rows of MEMORY, ascending by `lookup`."""
-    table = _distinct(statistics)
-    keys = table["keys"]
-    if not pc.sum(pc.list_value_length(keys)).as_py():
+    """Count each line's and place's distinct stories; whole outlets only.
+
+    Returns:
+      rows of MEMORY, ascending by `lookup`, without examples; what stands in one story only is left out.
+    """
+    table = distinct_articles(statistics)
+    if not pc.sum(pc.list_value_length(table["keys"])).as_py():
         return MEMORY.empty_table()
-    article = np.repeat(np.arange(table.num_rows), pc.list_value_length(keys).to_numpy())
+    seen = _times(table["seen"])
     outlets = table["outlet"].combine_chunks()
-    line_key = pc.list_flatten(keys).to_numpy()
+    article, line_key = _flat(table["keys"])
     lookup = lookup_keys(outlets.take(pa.array(article)), line_key)
-    weight, edge = (
-        pc.list_flatten(table["weights"]).to_numpy(),
-        pc.list_flatten(table["edges"]).to_numpy(zero_copy_only=False),
-    )
-    story = _stories(table, article, lookup, weight)
+    story = _stories(table, article, lookup, pc.list_flatten(table["weights"]).to_numpy())
+    owner, place_key = _flat(table["places"])
+    lookup = np.r_[lookup, lookup_keys(outlets.take(pa.array(owner)), place_key)]
+    at, key = np.r_[article, owner], np.r_[line_key, place_key]
+    place = np.arange(len(key)) >= len(line_key)
+    edge = np.r_[pc.list_flatten(table["edges"]).to_numpy(zero_copy_only=False), np.zeros(len(owner), bool)]
+    score = np.r_[np.zeros(len(article)), pc.list_flatten(table["place_scores"]).to_numpy()]
 
-    order = np.lexsort((~edge, story[article], lookup))
-    lookup, owner, edge, line_key, article = (
-        lookup[order],
-        story[article][order],
-        edge[order],
-        line_key[order],
-        article[order],
-    )
-    first = np.r_[True, (lookup[1:] != lookup[:-1]) | (owner[1:] != owner[:-1])]
-    lookup, edge, line_key, article = lookup[first], edge[first], line_key[first], article[first]
-    distinct, starts, stories = np.unique(lookup, return_index=True, return_counts=True)
-    edges = np.add.reduceat(edge.astype(np.int32), starts) if len(starts) else np.zeros(0, np.int32)
+    order = np.lexsort((at, story[at], place, lookup))
+    lookup, at, key = lookup[order], at[order], key[order]
+    place, edge, score = place[order], edge[order], score[order]
+    kinds = (lookup[1:] != lookup[:-1]) | (place[1:] != place[:-1])
+    each_story = np.flatnonzero(np.r_[True, kinds | (story[at][1:] != story[at][:-1])])
+    sizes = np.diff(np.r_[each_story, len(lookup)])
+    edges, scores = np.maximum.reduceat(edge, each_story), np.add.reduceat(score, each_story) / sizes
+    starts = np.flatnonzero(np.r_[True, kinds][each_story])
+    stories = np.diff(np.r_[starts, len(each_story)])
+    first = each_story[starts]
+    earliest = np.minimum.reduceat(seen[at], first)
+    latest = np.maximum.reduceat(np.where(seen[at] == _NEVER, -_NEVER, seen[at]), first)
     kept = stories >= FEWEST_STORIES
-    sizes = _outlet_sizes(outlets, story)
-    at = article[starts[kept]]
-    return pa.table(
-        [
-            distinct[kept],
-            outlets.take(pa.array(at)),
-            line_key[starts[kept]],
-            stories[kept].astype(np.int32),
-            edges[kept],
-            sizes[at],
-        ],
-        schema=MEMORY,
-    )
-
-
-def merge_memories(memories: list[pa.Table]) -> pa.Table:
-    """Add up memories of different articles; ascending by `lookup`."""
-    table = concat(memories, MEMORY)
-    counts = [(name, "sum") for name in ("stories", "edge_stories", "articles")]
-    merged = table.group_by(["lookup", "outlet", "line_key"], use_threads=False).aggregate(counts)
-    return (
-        merged.rename_columns([name.removesuffix("_sum") for name in merged.column_names])
-        .select(MEMORY.names)
-        .cast(MEMORY)
-        .sort_by("lookup")
-    )
+    owners = at[first[kept]]
+    columns = {
+        "lookup": lookup[first[kept]],
+        "outlet": outlets.take(pa.array(owners)),
+        "key": key[first[kept]],
+        "place": place[first[kept]],
+        "stories": stories[kept].astype(np.int32),
+        "edge_stories": np.add.reduceat(edges.astype(np.int32), starts)[kept],
+        "score": (np.add.reduceat(scores, starts) / stories)[kept].astype(np.float32),
+        "articles": _outlet_sizes(outlets, story)[owners],
+        "first_seen": pa.array(earliest[kept], mask=earliest[kept] == _NEVER).cast(MEMORY.field("first_seen").type),
+        "last_seen": pa.array(latest[kept], mask=latest[kept] == -_NEVER).cast(MEMORY.field("last_seen").type),
+        "example": pa.nulls(int(kept.sum()), pa.string()),
+    }
+    return pa.table(columns, schema=MEMORY)
 
 
 def recall(memory: pa.Table, outlets: pa.Array, keys: Int64Array) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Look up lines: stories of their outlet that hold them, and the share of these with it at an edge; else 0."""
-    known = memory["lookup"].to_numpy()
-    if not len(known) or not len(keys):
+    if not memory.num_rows:
         return np.zeros(len(keys), np.int32), np.zeros(len(keys), np.float32)
-    wanted = lookup_keys(outlets, keys)
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    hit = known[at] == wanted
+    at, hit = _find(memory, outlets, keys, place=False)
     stories = np.where(hit, memory["stories"].to_numpy()[at], 0).astype(np.int32)
     edges = np.where(hit, memory["edge_stories"].to_numpy()[at], 0)
     return stories, (edges / np.maximum(stories, 1)).astype(np.float32)
 
 
-def _distinct(statistics: pa.Table) -> pa.Table:
-    """Every article once, in an order of its own."""
-    table = statistics.sort_by([("outlet", "ascending"), ("article_id", "ascending")])
+def recall_places(
+    memory: pa.Table, outlets: pa.Array, signatures: Int64Array
+) -> tuple[NDArray[np.int32], NDArray[Any]]:
+    """Look up places: stories of their outlet with lines there, and their mean score there; else 0."""
+    if not memory.num_rows:
+        return np.zeros(len(signatures), np.int32), np.zeros(len(signatures), np.float64)
+    at, hit = _find(memory, outlets, signatures, place=True)
+    hit &= signatures != 0
+    stories = np.where(hit, memory["stories"].to_numpy()[at], 0).astype(np.int32)
+    return stories, np.where(hit, memory["score"].to_numpy()[at], 0.0).astype(np.float64)
+
+
+def _find(
+    memory: pa.Table, outlets: pa.Array, keys: Int64Array, *, place: bool
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Rows of a memory that is not empty, and whether they are the ones looked for."""
+    known = memory["lookup"].to_numpy()
+    wanted = lookup_keys(outlets, keys)
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return at, (known[at] == wanted) & (memory["place"].to_numpy()[at] == place)
+
+
+def distinct_articles(statistics: pa.Table) -> pa.Table:
+    """Every article of an outlet once, in an order of its own: of two deliveries the later run's, then the earlier."""
+    order = [("outlet", "ascending"), ("article_id", "ascending"), ("run", "descending"), ("seen", "ascending")]
+    table = statistics.sort_by(order)
     ids, outlets = (
         table["article_id"].to_numpy(),
         pc.dictionary_encode(table["outlet"].combine_chunks()).indices.to_numpy(),
     )
     return table.filter(pa.array(np.r_[True, (ids[1:] != ids[:-1]) | (outlets[1:] != outlets[:-1])][: len(ids)]))
+
+
+def _flat(lists: pa.ChunkedArray) -> tuple[Int64Array, Int64Array]:
+    """Row of each element, and the elements."""
+    return np.repeat(np.arange(len(lists)), pc.list_value_length(lists).to_numpy()), pc.list_flatten(lists).to_numpy()
+
+
+def _times(seen: pa.ChunkedArray) -> Int64Array:
+    """Microseconds; _NEVER where unknown."""
+    return pc.fill_null(pc.cast(seen, pa.int64()), _NEVER).to_numpy()
 
 
 def _stories(table: pa.Table, article: Int64Array, lookup: Int64Array, weight: NDArray[np.int32]) -> Int64Array:

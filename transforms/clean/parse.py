@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from transforms.clean.fragments import FRAGMENT_START, is_fragment, read_fragmen
 from transforms.clean.label import HEADLINE_ONLY, SAMPLE, STAGE, edge_lines
 from transforms.clean.language import with_languages
 from transforms.clean.outlets import STATISTICS
+from transforms.clean.overrides import NO_RULES, OutletRules, mark_elements, settle_marks
 from transforms.clean.page import Page, PageLimits, PageLine, read_page
 from transforms.clean.phrases import NO_RULE, find_cues
 from transforms.clean.plaintext import (
@@ -41,12 +42,15 @@ _PAGE_START = re.compile(rb"<(?:html|body|head|!doctype)(?=[^\w\x80-\xff])", re.
 _MARKUP = re.compile(r"</(?:p|div|a|li|span|em|strong|b|i|h[1-6])>|<(?:br|p)\s*/?>")
 
 
-def parse_block(raw: pa.Table, limits: PageLimits) -> tuple[pa.Table, pa.Table, pa.Table]:
+def parse_block(
+    raw: pa.Table, limits: PageLimits, outlets: Mapping[str, OutletRules] = NO_RULES
+) -> tuple[pa.Table, pa.Table, pa.Table]:
     """Read a block.
 
     Args:
       raw: RAW.
       limits: caps on a page.
+      outlets: selectors that a user configured, by outlet.
 
     Returns:
       articles (PARSED), their lines (LINES) and rejects (REJECTED).
@@ -59,8 +63,10 @@ def parse_block(raw: pa.Table, limits: PageLimits) -> tuple[pa.Table, pa.Table, 
         if _is_plain(record):
             continue
         with _rejecting(record, rejects):
-            pages[at] = _read_markup(record, limits)
-            articles[at] = _page_fields(record, pages[at])
+            page = _read_markup(record, limits)
+            articles[at] = _page_fields(record, page)
+            rules = outlets.get(articles[at]["outlet"])
+            pages[at] = _read_marked(record, limits, rules) if rules and rules.selects else page
     plain = [at for at, record in enumerate(records) if _is_plain(record)]
     fields, lines = _parse_plain(records, raw, plain, rejects)
     articles |= fields
@@ -74,8 +80,14 @@ def parse_block(raw: pa.Table, limits: PageLimits) -> tuple[pa.Table, pa.Table, 
     return parsed, lines, pa.Table.from_pylist(rejects, REJECTED)
 
 
-def line_statistics(parsed: pa.Table, lines: pa.Table) -> pa.Table:
-    """What a block's articles tell of their outlets: outlets.STATISTICS, articles without an outlet left out."""
+def line_statistics(parsed: pa.Table, lines: pa.Table, block: str | None = None) -> pa.Table:
+    """What a block's articles tell of their outlets: outlets.STATISTICS, articles without an outlet left out.
+
+    Args:
+      parsed: PARSED.
+      lines: LINES of the same articles.
+      block: where they are stored, if they are.
+    """
     rows = parsed.num_rows
     row = lines["row"].to_numpy()
     offsets = pa.array(row_starts(row, rows))
@@ -92,13 +104,32 @@ def line_statistics(parsed: pa.Table, lines: pa.Table) -> pa.Table:
             parsed["article_id"],
             parsed["identity"],
             pa.array(keys),
+            pc.coalesce(parsed["date_published"], parsed["fetched_at"]),
+            pa.repeat(pa.scalar(0, pa.int32()), rows),
             pa.ListArray.from_arrays(offsets, lines["line_key"].combine_chunks()),
             pa.ListArray.from_arrays(offsets, pa.array(words)),
             pa.ListArray.from_arrays(offsets, pa.array(edge_lines(row, rows))),
+            *page_places(lines, rows),
+            pa.repeat(pa.scalar(block, pa.string()), rows),
+            pa.array(np.arange(rows, dtype=np.int32)),
         ],
         schema=STATISTICS,
     )
     return table.filter(pc.is_valid(parsed["outlet"]))
+
+
+def page_places(lines: pa.Table, rows: int) -> tuple[pa.Array, pa.Array]:
+    """The places of each article's lines and their mean score there, as two lists an article; plain text has none."""
+    row, signature = lines["row"].to_numpy(), lines["signature"].to_numpy()
+    placed = np.flatnonzero(signature != 0)
+    pairs, where = np.unique(np.stack([row[placed].astype(np.int64), signature[placed]]), axis=1, return_inverse=True)
+    sums = np.bincount(where.ravel(), lines["score"].to_numpy()[placed], pairs.shape[1])
+    scores = sums / np.maximum(np.bincount(where.ravel(), minlength=pairs.shape[1]), 1)
+    starts = pa.array(row_starts(pairs[0].astype(np.int32), rows))
+    return (
+        pa.ListArray.from_arrays(starts, pa.array(pairs[1])),
+        pa.ListArray.from_arrays(starts, pa.array(scores.astype(np.float32))),
+    )
 
 
 def _is_plain(record: dict[str, Any]) -> bool:
@@ -156,6 +187,14 @@ def _read_markup(record: dict[str, Any], limits: PageLimits) -> Page:
     if not text.strip():
         raise Rejected(RejectReason.EMPTY, "nothing but white space")
     return read_fragment(text, record["url"], limits)
+
+
+def _read_marked(record: dict[str, Any], limits: PageLimits, rules: OutletRules) -> Page:
+    """The same page once more, by the outlet's selectors."""
+    html = _markup(record) or ""
+    text = html if isinstance(html, str) else html.decode("utf-8", "replace")
+    read = read_fragment if is_fragment(text) else read_page
+    return settle_marks(read(mark_elements(text, rules), record["url"], limits), rules)
 
 
 def _parse_plain(

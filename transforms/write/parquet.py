@@ -2,16 +2,28 @@
 
 import hashlib
 import os
-from typing import IO, NamedTuple
+from collections.abc import Sequence
+from typing import IO, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 
-from schemas.tables import Table
-
 ROW_GROUP_ROWS = 122_880  # DuckDB's own row group size: its readers run one thread a group
 _BLOOM_FALSE_POSITIVES = 0.01
+
+
+class Contract(Protocol):
+    """What is written: a table of the dataset or of its state."""
+
+    @property
+    def schema(self) -> pa.Schema: ...  # noqa: D102 -- as the classes say that have them
+
+    @property
+    def sort(self) -> Sequence[str]: ...  # noqa: D102
+
+    @property
+    def dictionary(self) -> Sequence[str]: ...  # noqa: D102
 
 
 class Written(NamedTuple):
@@ -21,7 +33,7 @@ class Written(NamedTuple):
     sha256: str
 
 
-def write_parquet(rows: pa.Table, contract: Table, path: str) -> Written:
+def write_parquet(rows: pa.Table, contract: Contract, path: str) -> Written:
     """Write rows that are already sorted, and see them on the disk before returning.
 
     zstd-3, page index and checksums, sorting columns, Bloom filters on the ids, dictionaries only where

@@ -1,0 +1,80 @@
+"""What is kept between runs, beside the tables that readers open: one Parquet file for each bucket of outlets.
+
+State belongs to a snapshot like its tables do: the manifest lists the files with their checksums, and a later run on
+the same dataset begins with them. A file that a run did not have to touch is listed again as it is.
+"""
+
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from schemas.blocks import StoredTable
+
+OUTLET_BUCKETS = 16
+
+
+class StateTable(NamedTuple):
+    """A table of the state: its columns, and the order of its rows."""
+
+    name: str
+    fields: tuple[pa.Field, ...]
+    sort: tuple[str, ...]
+    dictionary: tuple[str, ...] = ("outlet", "keys", "key", "places", "example")  # columns that repeat themselves
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema that files are written with."""
+        return pa.schema(self.fields, metadata={"copydesk.state": self.name})
+
+
+OUTLET_ARTICLES = StateTable(  # what the latest articles of each outlet consist of, no text
+    "outlet_articles",
+    (
+        pa.field("outlet", pa.string(), nullable=False),
+        pa.field("article_id", pa.int64(), nullable=False),
+        pa.field("identity", pa.int64(), nullable=False),  # as in PARSED
+        pa.field("headline_key", pa.int64(), nullable=False),  # 0: no headline
+        pa.field("seen", pa.timestamp("us", "UTC")),  # when published, else fetched
+        pa.field("run", pa.int32(), nullable=False),  # the snapshot whose run delivered it last
+        pa.field("keys", pa.list_(pa.int64()), nullable=False),  # of every line
+        pa.field("weights", pa.list_(pa.int32()), nullable=False),  # words, of lines first taken for body; else 0
+        pa.field("edges", pa.list_(pa.bool_()), nullable=False),  # whether the line stood at the article's edge
+        pa.field("places", pa.list_(pa.int64()), nullable=False),  # signatures of the page, each once
+        pa.field("place_scores", pa.list_(pa.float32()), nullable=False),  # mean line score there, 0..1
+    ),
+    ("outlet", "article_id"),
+)
+
+OUTLET_LINES = StateTable(  # what was learned of them
+    "outlet_lines",
+    (
+        pa.field("outlet", pa.string(), nullable=False),
+        pa.field("key", pa.int64(), nullable=False),  # a line's, or a place's signature
+        pa.field("place", pa.bool_(), nullable=False),
+        pa.field("stories", pa.int32(), nullable=False),  # distinct stories with it
+        pa.field("edge_stories", pa.int32(), nullable=False),  # of these, with the line at an edge
+        pa.field("score", pa.float32(), nullable=False),  # of a place: mean line score, 0..1
+        pa.field("articles", pa.int32(), nullable=False),  # distinct stories known of the outlet
+        pa.field("first_seen", pa.timestamp("us", "UTC")),
+        pa.field("last_seen", pa.timestamp("us", "UTC")),
+        pa.field("example", pa.string()),  # the line, or one there, cut to 160 characters
+    ),
+    ("outlet", "place", "key"),
+)
+
+STATE = {table.name: table for table in (OUTLET_ARTICLES, OUTLET_LINES)}
+
+
+class StatePart(NamedTuple):
+    """Rows of one bucket of a state table, stored and waiting to be written."""
+
+    table: str
+    bucket: int
+    rows: StoredTable
+
+
+class EarlierRuns(NamedTuple):
+    """What a run begins with: the state's files by table and bucket, and the number that the run will have."""
+
+    files: tuple[tuple[str, int, str], ...] = ()  # table, bucket, path
+    run: int = 1
