@@ -11,7 +11,7 @@ from schemas.blocks import CLEAN, PARSED, REJECTED, REMOVED_LINE
 from schemas.errors import RejectReason
 from schemas.labels import LABEL_CODES, Label
 from transforms.clean.outlets import FEWEST_STORIES, recall
-from transforms.clean.plaintext import row_starts
+from transforms.clean.plaintext import DUMP_RULE, row_starts
 from transforms.clean.textlines import (
     COLON,
     ELLIPSIS,
@@ -159,7 +159,10 @@ def remembered_furniture(parsed: pa.Table, lines: pa.Table, memory: pa.Table, op
     template = (known.column("numbers") >= _TEMPLATE_NUMBERS) & (ending == FULL_STOP) & (known.column("site") == 0)
     weak = (edge & (unfinished | speaks)) | (score < options.sure)
     enough = (stories >= options.stories_edge) & edge | (stories >= options.stories_weak) & weak
-    taken[at] = (stories >= options.stories_anywhere) | (enough & ~subheading & ~template)
+    dumped = np.zeros(parsed.num_rows, bool)
+    dumped[row[pc.equal(lines["rule"], DUMP_RULE).to_numpy()]] = True
+    furniture = (stories >= options.stories_anywhere) | (enough & ~subheading & ~template)
+    taken[at] = furniture | (dumped[row[at]] & (stories >= options.stories_weak))  # in a dump all of it is the site's
     return taken
 
 
