@@ -2,18 +2,17 @@
 
     PYTHONPATH=. python tests/training/train_plaintext.py SHARED [--seeds 3] [--write]
 
-Reads `data/furniture/plaintext_dev.jsonl.gz` ({id, outlet, title, lines: [{text, label: body|not|title|optional}]})
-under SHARED and scores the kept lines with `eval/evaluate_extraction.py`. Every figure comes from models that never saw
-the line's outlet, under any of its names (FoxNews and foxnews.com are one). The folds are drawn anew for each seed,
-because ten pages of 142 hold half of all that is lost.
+Learns from `data/furniture/plaintext_dev.jsonl.gz` ({id, outlet, title, lines: [{text, label:
+body|not|title|optional}]}) and the pages of `saved_pages`, all under SHARED, and scores the lines kept of the former
+with `eval/evaluate_extraction.py`. Every figure comes from models that never saw the line's outlet, under any of its
+names (FoxNews and foxnews.com are one). The folds are drawn anew for each seed, because ten pages of 142 hold half of
+all that is lost.
 
-Printed: F1 on all pages, without and with their headlines, alone and with the lines left out that other pages of the
-outlet have (on all pages, and on those that have such sisters, at most 1, 2 and 4 of them). `--write` then trains on
-all rows.
+Printed: F1 on all pages, alone and with the lines left out that other pages of the outlet have (on all pages, and on
+those that have such sisters, at most 1, 2 and 4 of them). `--write` then trains on all rows.
 """
 
 import argparse
-import collections
 import json
 import re
 from collections.abc import Callable
@@ -29,9 +28,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from tests.quality.measure import rows_of, scorer
+from tests.training.saved_pages import saved_pages
 from tests.training.train_pages import packed_trees
-from transforms.clean.linefeatures import first_features, headline_features, second_features, with_logarithms
-from transforms.clean.linescores import Logistic, SecondStage, Trees, page_dumps, probabilities
+from transforms.clean.addresses import domain_of
+from transforms.clean.linefeatures import first_features, second_features, with_logarithms
+from transforms.clean.linemodel import Trees
+from transforms.clean.linescores import Logistic, SecondStage, page_dumps, probabilities, trees_of
 from transforms.clean.phrases import NO_RULE, find_cues
 from transforms.clean.textlines import Lines, measured_lines
 
@@ -52,6 +54,7 @@ class Labelled:
     """The pages as one block of lines."""
 
     pages: list[dict[str, Any]]
+    scored: int  # pages that are scored; those after them only teach
     lines: Lines
     cued: Bools
     body: Bools
@@ -67,7 +70,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     data = read(arguments.shared)
-    print(f"dumps told: {int(page_dumps(data.lines, len(data.pages)).sum())} of {len(data.pages)}")
+    dumps = page_dumps(data.lines, len(data.pages))
+    told, taught = dumps[: data.scored], dumps[data.scored :]
+    print(f"dumps told: {told.sum()} of {len(told)} scored, {taught.sum()} of {len(taught)} that only teach")
     found = [figures(data, seed, arguments.shared) for seed in range(arguments.seeds)]
     for name in found[0] if found else ():
         values = [each[name] for each in found]
@@ -79,51 +84,52 @@ def main() -> None:
 def read(shared: Path) -> Labelled:
     """Read and measure the pages."""
     pages = rows_of(shared / "data/furniture/plaintext_dev.jsonl.gz")
+    scored = len(pages)
+    pages += saved_pages(shared)
     row = np.repeat(np.arange(len(pages), dtype=np.int32), [len(page["lines"]) for page in pages])
-    lines = measured_lines(row, pa.array([" ".join(line["text"].split()) for page in pages for line in page["lines"]]))
+    texts = [" ".join(line["text"].split()) for page in pages for line in page["lines"]]
+    lines = measured_lines(row, pa.array(texts))
     label = np.array([line["label"] for page in pages for line in page["lines"]])
     weight = np.sqrt(np.minimum(np.maximum(lines.column("words"), 1), 80)) * (label != "optional")
     weight /= np.bincount(row, weight)[row] / np.mean(np.bincount(row))
     cued = find_cues(lines, np.bincount(row)[row].astype(np.int32)).rule != NO_RULE
-    names = [re.sub(r"^the", "", page["outlet"].lower().removeprefix("news.").split(".")[0]) for page in pages]
-    return Labelled(pages, lines, cued, label == "body", weight, np.unique(names, return_inverse=True)[1])
+    outlet = np.unique([name_of(page["outlet"]) for page in pages], return_inverse=True)[1]
+    return Labelled(pages, scored, lines, cued, label == "body", weight, outlet)
+
+
+def name_of(outlet: str) -> str:
+    """One name for an outlet given by name or by domain."""
+    domain = domain_of(f"https://{outlet}/") if "." in outlet else outlet
+    return re.sub(r"^the", "", (domain or outlet).lower().split(".")[0])
 
 
 def figures(data: Labelled, seed: int, shared: Path) -> dict[str, float]:
     """F1 of each way to judge the pages, cross-validated."""
-    fold = folds_of(data.outlet, seed)[data.lines.row]
+    fold = folds_of(data, seed)[data.lines.row]
     own, features = first_features(data.lines, data.cued)
     first = out_of_fold(features, data, fold, fit_first)
     second = second_features(data.lines, own, first)
-    titles = headline_features(data.lines, pa.array([page["title"] or "" for page in data.pages]))
-    score = {"no headlines": out_of_fold(second, data, fold, fit_second)}
-    titled = out_of_fold(np.hstack([second, titles]), data, fold, fit_second)
-    score["headlines"] = np.where(titles[:, -1] > 0, titled, score["no headlines"])
+    kept = out_of_fold(second, data, fold, fit_second) >= THRESHOLD
     scoring = Scores(data, shared)
-    every = np.ones(len(data.pages), bool)
-    out = {"first stage": scoring.f1(first >= THRESHOLD, every)}
-    for name, values in score.items():
-        out[name] = scoring.f1(values >= THRESHOLD, every)
+    every = np.arange(len(data.pages)) < data.scored
+    out = {"first stage": scoring.f1(first >= THRESHOLD, every), "both stages": scoring.f1(kept, every)}
     for most in SISTERS:
         seen, has = seen_in_sisters(data, most, seed)
-        for name, values in score.items():
-            kept = (values >= THRESHOLD) & ~seen
-            out[f"{name}, {most} sisters"] = scoring.f1(kept, every)
-            out[f"{name}, {most} sisters, pages with"] = scoring.f1(kept, has)
-    out["no headlines, the same pages alone"] = scoring.f1(score["no headlines"] >= THRESHOLD, has)
-    return out
+        out[f"with {most} sisters"] = scoring.f1(kept & ~seen, every)
+        out[f"with {most} sisters, pages that have one"] = scoring.f1(kept & ~seen, has)
+    return out | {"both stages, the same pages": scoring.f1(kept, has)}
 
 
-def folds_of(outlet: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Fold of each page: whole outlets, evenly many pages."""
+def folds_of(data: Labelled, seed: int) -> NDArray[np.int64]:
+    """Fold of each page: whole outlets, evenly many scored pages."""
     rng = np.random.default_rng(seed)
-    size = np.bincount(outlet)
+    size = np.bincount(data.outlet[: data.scored], minlength=data.outlet.max() + 1)
     order = rng.permutation(len(size))
     load, fold = np.zeros(FOLDS), np.zeros(len(size), np.int64)
     for each in order[np.argsort(-size[order], kind="stable")]:
         fold[each] = np.argmin(load + rng.random(FOLDS) * 0.1)
-        load[fold[each]] += size[each]
-    return fold[outlet]
+        load[fold[each]] += max(size[each], 0.01)
+    return fold[data.outlet]
 
 
 def out_of_fold(features: Floats, data: Labelled, fold: NDArray[np.int64], fit: Fit) -> Floats:
@@ -142,9 +148,9 @@ def seen_in_sisters(data: Labelled, most: int, seed: int) -> tuple[Bools, Bools]
     seen: list[Bools] = []
     has = np.zeros(len(data.pages), bool)
     for at, outlet in enumerate(data.outlet):
-        sisters = [other for other in np.flatnonzero(data.outlet == outlet).tolist() if other != at]
+        sisters = [other for other in np.flatnonzero(data.outlet[: data.scored] == outlet).tolist() if other != at]
         chosen = [keys[other] for other in rng.permutation(sisters)[:most].astype(int)]
-        has[at] = bool(chosen)
+        has[at] = bool(chosen) and at < data.scored
         seen.append(np.isin(keys[at], np.concatenate(chosen)) if chosen else np.zeros(len(keys[at]), bool))
     return np.concatenate(seen), has
 
@@ -156,10 +162,10 @@ class Scores:
         """Read the truth."""
         truths = {row["id"]: row for row in rows_of(shared / "data/extraction/manifest.jsonl")}
         self.scoring = scorer(shared, "evaluate_extraction")
-        self.truths = [truths[page["id"]] for page in data.pages]
+        self.truths = [truths[page["id"]] for page in data.pages[: data.scored]]
         self.texts = data.lines.text.to_pylist()
         self.row = data.lines.row
-        self.known: dict[tuple[int, bytes], Any] = collections.OrderedDict()
+        self.known: dict[tuple[int, bytes], Any] = {}
 
     def f1(self, kept: Bools, chosen: Bools) -> float:
         """Of the pages chosen, with these lines kept."""
@@ -184,12 +190,9 @@ def fit_second(features: Floats, body: Bools, weight: Floats) -> SecondStage:
     """A second stage."""
     trees = HistGradientBoostingClassifier(
         **TREES, min_samples_leaf=40, max_bins=48, early_stopping=False, random_state=0
-    ).fit(features, body, weight)
-    packed: dict[str, Any] = {
-        name.removeprefix("trees_"): values for name, values in packed_trees(trees, "trees").items()
-    }
-    packed["base"] = packed["base"].item()
-    return SecondStage(logistic(with_logarithms(features), body, weight), Trees(**packed))
+    ).fit(features.astype(np.float32), body, weight)
+    packed = {name.removeprefix("trees_"): values for name, values in packed_trees(trees, "trees").items()}
+    return SecondStage(logistic(with_logarithms(features), body, weight), trees_of(packed))
 
 
 def logistic(features: Floats, body: Bools, weight: Floats) -> Logistic:
@@ -202,26 +205,20 @@ def logistic(features: Floats, body: Bools, weight: Floats) -> Logistic:
 def trained(data: Labelled) -> dict[str, Any]:
     """A model of all rows, as it is stored."""
     own, features = first_features(data.lines, data.cued)
-    second = second_features(
-        data.lines, own, out_of_fold(features, data, folds_of(data.outlet, 0)[data.lines.row], fit_first)
-    )
-    titles = headline_features(data.lines, pa.array([page["title"] or "" for page in data.pages]))
+    first = out_of_fold(features, data, folds_of(data, 0)[data.lines.row], fit_first)
+    second = fit_second(second_features(data.lines, own, first), data.body, data.weight)
     return {
         "threshold": THRESHOLD,
         "first": stored(logistic(features, data.body, data.weight)),
-        "second": stored(fit_second(second, data.body, data.weight)),
-        "titled": stored(fit_second(np.hstack([second, titles]), data.body, data.weight)),
+        "second": stored(second.logistic),
+        "trees": stored(second.trees),
     }
 
 
-def stored(model: Logistic | Trees | SecondStage) -> dict[str, Any]:
+def stored(model: Logistic | Trees) -> dict[str, Any]:
     """A stage as JSON."""
     return {
-        name: stored(value)
-        if isinstance(value, Logistic | Trees)
-        else np.round(value, 6).tolist()
-        if isinstance(value, np.ndarray)
-        else round(value, 6)
+        name: np.round(value, 6).tolist() if isinstance(value, np.ndarray) else round(value, 6)
         for name, value in vars(model).items()
     }
 

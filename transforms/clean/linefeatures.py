@@ -4,12 +4,12 @@ Nothing but counts of `textlines`, line keys and word hashes: no column depends 
 """
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from transforms.clean.textlines import COLUMN, Lines, UInt64Array, content_words
 
 Floats = NDArray[np.float64]
+Bounds = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 _CAP = 80  # words of a line that count as evidence
 _SHORT_WORDS, _DATED_WORDS = 8, 12
@@ -22,7 +22,6 @@ _DOUBT = 0.25  # a line less likely than this is no evidence of body (RECIPES "P
 _SEGMENTS = ((0.5, 1.0), (0.5, 4.0), (0.3, 0.3))  # what a segment's words lose in probability, and its lines in words
 _FOUND = 5  # words of body that make a word known of the article
 _PRIOR = 20  # words
-_SAID = 0.6  # of the headline's words in a line that says it again
 
 
 def first_features(lines: Lines, cued: NDArray[np.bool_]) -> tuple[Floats, Floats]:
@@ -52,6 +51,7 @@ def second_features(lines: Lines, own: Floats, first: Floats) -> Floats:
       shape (lines, columns)
     """
     row, words = lines.row, np.minimum(lines.column("words"), _CAP).astype(np.float64)
+    bounds = _bounds(row)
     logit, good = np.log(first / (1 - first)), words * first * (first > _DOUBT)
     starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
     sizes = np.diff(np.r_[starts, len(row)])
@@ -59,55 +59,19 @@ def second_features(lines: Lines, own: Floats, first: Floats) -> Floats:
     columns = [first, good, words]
     columns += [_shifted(logit[:, None], row, step)[:, 0] for step in (-4, -3, -2, -1, 1, 2, 3, 4)]
     for reach in _WINDOWS:
-        columns += [_window(values, row, reach) for values in (good, first, words * (first < _DOUBT))]
+        columns += [_window(values, bounds, reach) for values in (good, first, words * (first < _DOUBT))]
     before = np.cumsum(good) - good
     before -= np.repeat(before[starts], sizes)
     columns += [before / (total + 1), (total - before - good) / (total + 1), lines.number / size]
     columns += [np.log1p(lines.number), np.log1p(size), np.log1p(total)]
     for odds, cost in _SEGMENTS:
         columns += _segment(words * (first - odds) - cost, starts, sizes)
-    near = _window(good, row, _WINDOWS[1])
+    near = _window(good, bounds, _WINDOWS[1])
     for values in (first, near):
         most = np.repeat(np.maximum.reduceat(values, starts), sizes)
         columns += [values / np.maximum(most, 1e-6), most]
     columns += _cohesion(lines, good, total)
     return np.hstack([own, np.column_stack(columns)])
-
-
-def headline_features(lines: Lines, headlines: pa.Array) -> Floats:
-    """Where lines stand to the headline that is known of their text.
-
-    Args:
-      lines: whole texts.
-      headlines: by text.
-
-    Returns:
-      shape (lines, columns); the last column says whether a line of the text is the headline
-    """
-    row, rows = lines.row, len(headlines)
-    line, word = content_words(lines.text)
-    title, title_word = content_words(headlines)
-    shared = np.isin(_mixed(word, row[line]), _mixed(title_word, title))
-    own, both = (np.bincount(line, weights, len(row)) for weights in (None, shared))
-    whole = np.bincount(title, minlength=rows)[row]
-    covered = both / np.maximum(whole, 1)
-    said = (covered >= _SAID) & (own <= 2.5 * whole + 3) & (whole >= 2)  # noqa: PLR2004 -- and little more than it
-    at, begin = np.arange(len(row)), np.searchsorted(row, row)
-    last = np.maximum.accumulate(np.where(said, at, -1))
-    following = np.minimum.accumulate(np.where(said, at, 2 * len(row))[::-1])[::-1]
-    times: NDArray[np.int64] = np.cumsum(said) - said
-    any_said = np.bincount(row, said, rows)[row]
-    columns = [
-        covered,
-        both / np.maximum(own, 1),
-        said,
-        np.where(last >= begin, np.log1p(np.maximum(at - last, 0)), -1),
-        np.where(following < np.searchsorted(row, row, side="right"), np.log1p(np.maximum(following - at, 0)), -1),
-        times - times[begin],
-        np.minimum(any_said, 5),
-        any_said > 0,
-    ]
-    return np.column_stack(columns).astype(np.float64)
 
 
 def with_logarithms(features: Floats) -> Floats:
@@ -144,7 +108,7 @@ def _own(lines: Lines, cued: NDArray[np.bool_]) -> Floats:
 
 def _surroundings(lines: Lines, cued: NDArray[np.bool_]) -> list[Floats]:
     """Lists, teasers, comments and menus by what stands around a line: its like, repeats, dates, cues."""
-    row = lines.row
+    row, bounds = lines.row, _bounds(lines.row)
     words, times = np.maximum(lines.column("words"), 1).astype(np.float64), _times_in_text(lines)
     ended = lines.column("ending") > 0
     short = (lines.column("words") <= _SHORT_WORDS) & ~ended
@@ -166,7 +130,7 @@ def _surroundings(lines: Lines, cued: NDArray[np.bool_]) -> list[Floats]:
         np.log1p(times - 1),
         *(_alike(lines, reach) for reach in (2, 6)),
         *(np.log(_run_lengths(flag, row)) * np.where(flag, 1, -1) for flag in (short, ended)),
-        *(_window(values.astype(np.float64), row, reach) for values, reach in around),
+        *(_window(values.astype(np.float64), bounds, reach) for values, reach in around),
         teaser.astype(np.float64),
         lines.number / (lines.number + left),
         np.log1p(left),
@@ -212,13 +176,16 @@ def _shifted(values: Floats, row: NDArray[np.int32], step: int) -> Floats:
     return out
 
 
-def _window(values: Floats, row: NDArray[np.int32], reach: int) -> Floats:
+def _bounds(row: NDArray[np.int32]) -> Bounds:
+    """First line and line after the last of each line's text."""
+    return np.searchsorted(row, row), np.searchsorted(row, row, side="right")
+
+
+def _window(values: Floats, bounds: Bounds, reach: int) -> Floats:
     """Sum over the lines at most `reach` away in the same text, the line itself left out."""
-    ends = np.searchsorted(row, row, side="right")
-    begins = np.searchsorted(row, row, side="left")
-    at = np.arange(len(row))
-    sums = np.r_[0.0, np.cumsum(values)]
-    return sums[np.minimum(at + reach + 1, ends)] - sums[np.maximum(at - reach, begins)] - values
+    at, sums = np.arange(len(values)), np.zeros(len(values) + 1)
+    np.cumsum(values, out=sums[1:])
+    return sums[np.minimum(at + reach + 1, bounds[1])] - sums[np.maximum(at - reach, bounds[0])] - values
 
 
 def _segment(gain: Floats, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[Floats]:

@@ -65,8 +65,13 @@ def _stage(data: np.lib.npyio.NpzFile, name: str) -> Trees:
 
 
 def _probabilities(matrix: Matrix, trees: Trees) -> NDArray[np.float64]:
-    odds = _sum_leaves(matrix, trees.feature, trees.value, trees.left, trees.right, trees.roots)
-    return 1.0 / (1.0 + np.exp(-(odds + trees.base)))
+    return 1.0 / (1.0 + np.exp(-tree_odds(matrix, trees)))
+
+
+def tree_odds(matrix: Matrix, trees: Trees) -> NDArray[np.float64]:
+    """Log-odds of each row; shape (rows,)."""
+    odds: NDArray[np.float64] = _sum_leaves(matrix, trees.feature, trees.value, trees.left, trees.right, trees.roots)
+    return odds + trees.base
 
 
 @njit(cache=True, nogil=True)

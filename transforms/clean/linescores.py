@@ -1,12 +1,12 @@
 """The line model of plain text that was saved with all its menus: how likely each line is body.
 
 Two stages, after RECIPES "Pages": the first, logistic, sees a line and its surroundings; the second, the mean of a
-logistic model and boosted trees, also what the first made of the text. Where a line repeats the headline that is known
-of a text, a second stage that sees this judges it. The coefficients are data (`data/plaintext_model.json`), trained by
-`tests/training/train_plaintext.py`.
+logistic model and boosted trees, also what the first made of the text. The coefficients are data
+(`data/plaintext_model.json`), trained by `tests/training/train_plaintext.py`.
 """
 
 import functools
+import itertools
 import json
 from dataclasses import dataclass
 from importlib import resources
@@ -16,20 +16,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transforms.clean.linefeatures import (
-    Floats,
-    first_features,
-    headline_features,
-    second_features,
-    with_logarithms,
-)
+from transforms.clean.linefeatures import Floats, first_features, second_features, with_logarithms
+from transforms.clean.linemodel import Trees, tree_odds
 from transforms.clean.textlines import Lines
 
 _SHORT_WORDS = 8
 _BULLET = 2  # `opening`
 _DUMP_LINES, _DUMP_SHARE, _DUMP_SITE_LINES = 20, 0.5, 3
 _KNOWN_LANGUAGE = 0.03  # share of stop words
-_LINES_AT_ONCE = 4096
 _SURE = 1e-6  # no probability of the first stage is nearer to 0 or 1
 
 
@@ -48,30 +42,6 @@ class Logistic:
 
 
 @dataclass(frozen=True)
-class Trees:
-    """Nodes of all trees one after another; children as absolute places, `feature` < 0 at a leaf."""
-
-    feature: NDArray[np.int64]
-    value: Floats
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-    roots: NDArray[np.int64]
-    base: float
-
-    def __call__(self, features: Floats) -> Floats:
-        """Log-odds; shape (lines,)."""
-        out = np.empty(len(features))
-        for start in range(0, len(features), _LINES_AT_ONCE):
-            some = features[start : start + _LINES_AT_ONCE]
-            node, line = np.tile(self.roots, (len(some), 1)), np.arange(len(some))[:, None]
-            while (inner := self.feature[node] >= 0).any():
-                lower = some[line, np.maximum(self.feature[node], 0)] <= self.value[node]
-                node = np.where(inner, np.where(lower, self.left[node], self.right[node]), node)
-            out[start : start + len(some)] = self.base + self.value[node].sum(axis=1)
-        return out
-
-
-@dataclass(frozen=True)
 class SecondStage:
     """The mean of both log-odds."""
 
@@ -80,16 +50,17 @@ class SecondStage:
 
     def __call__(self, features: Floats) -> Floats:
         """Probabilities; shape (lines,)."""
-        return probabilities((self.logistic(with_logarithms(features)) + self.trees(features)) / 2)
+        return probabilities(
+            (self.logistic(with_logarithms(features)) + tree_odds(features.astype(np.float32), self.trees)) / 2
+        )
 
 
 @dataclass(frozen=True)
 class LineModel:
-    """All stages, and the probability from which a line is kept."""
+    """Both stages, and the probability from which a line is kept."""
 
     first: Logistic
     second: SecondStage
-    titled: SecondStage
     threshold: float
 
 
@@ -109,29 +80,37 @@ def page_dumps(lines: Lines, rows: int) -> NDArray[np.bool_]:
     return many & ((site >= _DUMP_SITE_LINES) | (stop < _KNOWN_LANGUAGE * words))
 
 
-def score_lines(
-    lines: Lines, cued: NDArray[np.bool_], headlines: pa.Array
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def score_lines(lines: Lines, cued: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Judge all lines of some texts.
 
     Args:
       lines: whole texts.
       cued: shape (lines,), whether the phrase pack took the line.
-      headlines: by text, empty where unknown.
 
     Returns:
       how likely each line is body, and whether it is kept; shape (lines,) both.
     """
+    starts = np.flatnonzero(np.r_[True, lines.row[1:] != lines.row[:-1]]).tolist()
+    # text by text: sums over others before it would differ in their last digits, and a tree may turn on one of them
+    scores = [
+        _score_text(_text_of(lines, slice(start, stop)), cued[start:stop])
+        for start, stop in itertools.pairwise([*starts, len(lines.row)])
+    ]
+    score = np.concatenate(scores)
+    return score.astype(np.float32), score >= load_model().threshold
+
+
+def _score_text(lines: Lines, cued: NDArray[np.bool_]) -> Floats:
     model = load_model()
     own, features = first_features(lines, cued)
     first = np.clip(probabilities(model.first(features)), _SURE, 1 - _SURE)
-    second = second_features(lines, own, first)
-    score = model.second(second)
-    titles = headline_features(lines, headlines)
-    titled = np.flatnonzero(titles[:, -1] > 0)
-    if len(titled):
-        score[titled] = model.titled(np.hstack([second[titled], titles[titled]]))
-    return score.astype(np.float32), score >= model.threshold
+    return model.second(second_features(lines, own, first))
+
+
+def _text_of(lines: Lines, at: slice) -> Lines:
+    row = np.zeros(at.stop - at.start, np.int32)
+    text = lines.text.slice(at.start, len(row))
+    return Lines(row, lines.number[at], text, lines.keys[at], lines.counts[at], lines.cues[at])
 
 
 def probabilities(odds: Floats) -> Floats:
@@ -144,19 +123,21 @@ def load_model() -> LineModel:
     """Read the shipped model."""
     stored = json.loads((resources.files(__package__) / "data" / "plaintext_model.json").read_text("utf-8"))
     return LineModel(
-        _logistic(stored["first"]), _second(stored["second"]), _second(stored["titled"]), stored["threshold"]
+        _logistic(stored["first"]),
+        SecondStage(_logistic(stored["second"]), trees_of(stored["trees"])),
+        stored["threshold"],
     )
+
+
+def trees_of(stored: dict[str, Any]) -> Trees:
+    """Trees out of lists."""
+    left, right, roots = (np.array(stored[name], np.int32) for name in ("left", "right", "roots"))
+    value = np.array(stored["value"], np.float64)
+    return Trees(np.array(stored["feature"], np.int16), value, left, right, roots, float(stored["base"]))
 
 
 def _logistic(stored: dict[str, Any]) -> Logistic:
     return Logistic(np.array(stored["mean"]), np.array(stored["scale"]), np.array(stored["weights"]), stored["bias"])
-
-
-def _second(stored: dict[str, Any]) -> SecondStage:
-    trees: dict[str, Any] = {
-        name: value if name == "base" else np.array(value) for name, value in stored["trees"].items()
-    }
-    return SecondStage(_logistic(stored["logistic"]), Trees(**trees))
 
 
 def subset(lines: Lines, kept: NDArray[np.bool_]) -> Lines:

@@ -144,8 +144,7 @@ def _parse_plain(
     texts = raw["text"].combine_chunks().take(pa.array(plain, pa.int64()))
     lines = split_lines(texts)
     inline = np.array([records[at]["headline_inline"] and not records[at]["headline"] for at in plain], bool)
-    headlines = raw["headline"].combine_chunks().take(pa.array(plain, pa.int64()))
-    labelled = label_texts(lines, len(plain), inline, headlines)
+    labelled = label_texts(lines, len(plain), inline)
     heads = {label: head_fields(lines, labelled, label) for label in (HEADLINE, DESCRIPTION, BYLINE, DATELINE)}
     articles = {}
     for row, at in enumerate(plain):

@@ -76,14 +76,13 @@ class LabelledLines:
         return pa.array(self.rules, pa.string()).take(pa.array(self.rule))
 
 
-def label_texts(lines: Lines, rows: int, inline: NDArray[np.bool_], headlines: pa.Array | None = None) -> LabelledLines:
+def label_texts(lines: Lines, rows: int, inline: NDArray[np.bool_]) -> LabelledLines:
     """Label every line.
 
     Args:
       lines: the lines of `rows` texts.
       rows: how many texts.
       inline: shape (rows,), whether a text may begin with its own headline.
-      headlines: shape (rows,), what is known of them from elsewhere; null where nothing is.
     """
     row_lines = np.bincount(lines.row, minlength=rows).astype(np.int32)
     cues = find_cues(lines, row_lines[lines.row])
@@ -94,7 +93,7 @@ def label_texts(lines: Lines, rows: int, inline: NDArray[np.bool_], headlines: p
     labelled = LabelledLines(label, rule, names, score)
 
     dumps = page_dumps(lines, rows)
-    _judge_by_model(lines, dumps, headlines if headlines is not None else pa.nulls(rows, pa.string()), labelled)
+    _judge_by_model(lines, dumps, labelled)
     _mark_photographs(lines, labelled)
     _mark_promotion_headings(lines, labelled)
     _mark_heads(lines, rows, inline & ~dumps, labelled)
@@ -117,12 +116,12 @@ def _set(
     labelled.label[at], labelled.rule[at], labelled.score[at] = label, labelled.rules.index(rule), score
 
 
-def _judge_by_model(lines: Lines, dumps: NDArray[np.bool_], headlines: pa.Array, labelled: LabelledLines) -> None:
+def _judge_by_model(lines: Lines, dumps: NDArray[np.bool_], labelled: LabelledLines) -> None:
     at = np.flatnonzero(dumps[lines.row])
     if not len(at):
         return
     cued = labelled.label[at] != BODY
-    score, kept = score_lines(subset(lines, dumps[lines.row]), cued, pc.fill_null(headlines, ""))
+    score, kept = score_lines(subset(lines, dumps[lines.row]), cued)
     labelled.score[at] = np.where(cued, np.minimum(score, labelled.score[at]), score)
     refused = at[~cued & ~kept]
     labelled.label[refused], labelled.rule[refused] = FURNITURE, labelled.rules.index(DUMP_RULE)
