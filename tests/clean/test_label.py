@@ -45,6 +45,21 @@ def test_a_line_that_returns_in_an_outlet_is_removed_and_kept_with_its_rule() ->
     ] * len(NAMES)
 
 
+def test_amid_articles_three_stories_are_enough_only_for_a_line_that_talks_to_the_reader() -> None:
+    asked = "If you like what you see, please support your harbour and its members."
+    history = "The harbour was dug by hand, and its members still meet in the old hall."
+    texts = [
+        "\n".join([*story(tree), asked, history, *story(f"Old {tree}"), *story(f"New {tree}")]) for tree in NAMES[:3]
+    ]
+    outlet = raw(
+        *(record(n, text, outlet="harbour.example", headline=text[:12]) for n, text in enumerate(texts)),
+    )
+    articles, _ = clean_tables([outlet], CleanOptions())
+    assert [{line["text"]: line["rule"] for line in gone} for gone in articles["removed"].to_pylist()] == [
+        {asked: "outlet-memory"}
+    ] * 3
+
+
 def test_without_learning_it_stays() -> None:
     articles, _ = clean_tables([outlet_of("harbour.example")], CleanOptions(memory=MemoryOptions(learn=False)))
     assert all(text.endswith(BOX) for text in articles["text"].to_pylist())

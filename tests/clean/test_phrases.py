@@ -3,11 +3,13 @@
 import tomllib
 from importlib import resources
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from schemas.labels import Label
-from transforms.clean.phrases import phrase_of
+from transforms.clean.phrases import find_cues, phrase_of
+from transforms.clean.textlines import split_lines
 
 PACK = tomllib.loads((resources.files("transforms.clean") / "data" / "phrases.toml").read_text("utf-8"))
 
@@ -62,3 +64,74 @@ def test_patterns_are_cheap_on_hostile_lines() -> None:
 def test_a_rule_can_be_asked_about_one_line() -> None:
     assert phrase_of("Sign up for our newsletter") == "newsletter"
     assert phrase_of("The sea was calm.") is None
+
+
+FOREIGN = {
+    "Anzeige": "furniture",
+    "Lesen Sie auch: Die Fähre kehrt nach zwanzig Jahren zurück": "furniture",
+    "Jetzt kostenlos anmelden und jeden Morgen das Neueste vom Hafen lesen": "furniture",
+    "Folgen Sie uns auf allen Kanälen": "furniture",
+    "© Hafenblatt. Alle Rechte vorbehalten.": "furniture",
+    "Kommentar schreiben": "furniture",
+    "Foto: Johanna Muster": "caption",
+    "À lire aussi : le bac revient après vingt ans": "furniture",
+    "Abonnez-vous à notre lettre du matin": "furniture",
+    "Suivez-nous sur les réseaux": "furniture",
+    "La suite après la publicité": "furniture",
+    "Tous droits réservés": "furniture",
+    "Lea también: el transbordador vuelve veinte años después": "furniture",
+    "Suscríbete a nuestro boletín": "furniture",
+    "Síguenos en nuestras redes": "furniture",
+    "Leggi anche: il traghetto torna dopo vent'anni": "furniture",
+    "Iscriviti alla nostra lettera del mattino": "furniture",
+    "Riproduzione riservata": "furniture",
+    "Leia também: a balsa volta depois de vinte anos": "furniture",
+    "Continua após a publicidade": "furniture",
+    "Lees ook: de veerpont keert terug": "furniture",
+    "Volg ons op de bekende kanalen": "furniture",
+    "Czytaj też: prom wraca po dwudziestu latach": "furniture",
+    "Wszelkie prawa zastrzeżone": "furniture",
+    "Tüm hakları saklıdır": "furniture",
+    "Читайте также: паром возвращается через двадцать лет": "furniture",
+    "Подписывайтесь на нас в соцсетях": "furniture",
+    "Все права защищены": "furniture",
+    "Läs också: färjan kommer tillbaka": "furniture",
+    "Artikeln fortsätter efter annonsen": "furniture",
+    "Les også: fergen kommer tilbake": "furniture",
+    "Læs også: færgen vender tilbage": "furniture",
+    "Lue myös: lautta palaa": "furniture",
+    "Baca juga: kapal feri kembali": "furniture",
+    "اقرأ أيضا: العبارة تعود بعد عشرين عاما": "furniture",
+    "यह भी पढ़ें: बीस साल बाद लौटी नाव": "furniture",
+    "【関連記事】 二十年ぶりに戻る渡し船": "furniture",
+    "무단전재 및 재배포 금지": "furniture",
+}
+
+
+@pytest.mark.parametrize("line", FOREIGN)
+def test_the_turns_of_other_languages_are_known(line: str) -> None:
+    assert label_of(line) == FOREIGN[line]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Mehr dazu wollte die Bürgermeisterin am Dienstag nicht sagen.",
+        "Die Werbung für die Brücke kostete den Rat im vergangenen Jahr mehr als die Brücke selbst.",
+        "Il faut lire aussi les comptes du port, a dit la maire, avant de juger ce pont.",
+        "La mairesse a dit que la politique de confidentialité du port avait été écrite par un stagiaire.",
+        "El puerto y la publicidad le dejaron a la ciudad tres millones.",
+        "Читать эту книгу в порту запретили ещё в прошлом году.",
+        "De burgemeester vroeg iedereen om ook de rekening van de haven te lezen.",
+        "Readers like the harbour pages best, the editor said.",
+    ],
+)
+def test_sentences_that_only_use_the_words_stay_body(line: str) -> None:
+    assert label_of(line) == Label.BODY
+
+
+def label_of(line: str) -> str:
+    """Label that the pack gives a line amid an article."""
+    lines = split_lines(pa.array(["\n".join(["The sea was calm that day."] * 6 + [line] + ["So was the town."] * 9)]))
+    cues = find_cues(lines, np.full(len(lines.row), len(lines.row), np.int32))
+    return list(Label)[int(cues.labels()[6])]

@@ -13,17 +13,8 @@ from schemas.errors import RejectReason
 from schemas.labels import LABEL_CODES, Label
 from transforms.clean.outlets import FEWEST_STORIES, recall, recall_places
 from transforms.clean.overrides import KEEP, NO_RULES, REMOVE, SELECT, OutletRules, override
-from transforms.clean.plaintext import row_starts
-from transforms.clean.textlines import (
-    COLON,
-    ELLIPSIS,
-    FULL_STOP,
-    NO_END,
-    QUESTION,
-    count_words,
-    line_numbers,
-    measured_lines,
-)
+from transforms.clean.plaintext import DUMP_RULE, row_starts
+from transforms.clean.textlines import FULL_STOP, QUESTION, count_words, line_numbers, measured_lines
 
 BoolArray = NDArray[np.bool_]
 
@@ -38,7 +29,6 @@ _SENTENCE = 5  # words; a shorter caption is no text
 _MEMORY_RULE, _PLACE_RULE = "outlet-memory", "outlet-place"
 _MOSTLY = 0.5
 _DOUBT = 0.5  # what one story that nothing is known of would give a place
-_LABEL_WORDS = 12  # an unfinished line up to this length is a label or heading
 _SPEAKS = 2  # words of sites and of address: the outlet speaks to the reader
 _TEMPLATE_NUMBERS = 2  # a sentence with as many numbers returns with others: results, weather, markets
 _SUBHEADING_WORDS = 8  # "What happened?" returns in explainers, and is body there
@@ -50,10 +40,8 @@ class MemoryOptions:
 
     learn: bool = True  # count lines by outlet at all
     stories_anywhere: int = 20  # distinct stories that make any line furniture
-    stories_edge: int = 3  # … a line that stands at an article's edge here, or mostly does
-    stories_weak: int = (
-        2  # … an unfinished line at an edge, one that talks to the reader, or one that a line model doubts
-    )
+    stories_edge: int = 3  # … a line at an article's edge, here or mostly, or one that talks to the reader
+    stories_weak: int = 2  # … a line that is both, one that a line model doubts, or any line of a page's dump
     place_score: float = 0.4  # mean line score in a place, over the outlet's other stories, below which it is furniture
     place_doubt: float = 0.8  # … for lines below this score of their own
     latest_articles: int = 500  # of an outlet that later runs know; what only older ones had is forgotten
@@ -176,14 +164,16 @@ def remembered_furniture(parsed: pa.Table, lines: pa.Table, memory: pa.Table, op
     stories, score = stories[at], lines["score"].to_numpy()[at]
     edge = edge_lines(row, parsed.num_rows)[at] | (edge_share[at] >= _MOSTLY)
     ending, words = known.column("ending"), known.column("words")
-    unfinished = np.isin(ending, (NO_END, COLON, ELLIPSIS)) & (words <= _LABEL_WORDS)
     speaks = (known.column("site") + known.column("address") >= _SPEAKS) & (known.column("site") > 0)
     speaks &= known.column("quotes") == 0
     subheading = (ending == QUESTION) & (words <= _SUBHEADING_WORDS)
     template = (known.column("numbers") >= _TEMPLATE_NUMBERS) & (ending == FULL_STOP) & (known.column("site") == 0)
-    weak = (edge & (unfinished | speaks)) | (score < options.sure)
-    enough = (stories >= options.stories_edge) & edge | (stories >= options.stories_weak) & weak
-    taken[at] = (stories >= options.stories_anywhere) | (enough & ~subheading & ~template)
+    weak = (edge & speaks) | (score < options.sure)
+    enough = (stories >= options.stories_edge) & (edge | speaks) | (stories >= options.stories_weak) & weak
+    dumped = np.zeros(parsed.num_rows, bool)
+    dumped[row[pc.equal(lines["rule"], DUMP_RULE).to_numpy()]] = True
+    furniture = (stories >= options.stories_anywhere) | (enough & ~subheading & ~template)
+    taken[at] = furniture | (dumped[row[at]] & (stories >= options.stories_weak))  # in a dump all of it is the site's
     return taken
 
 

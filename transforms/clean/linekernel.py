@@ -37,6 +37,59 @@ def words_of_lines(data: NDArray[np.uint8], bounds: NDArray[np.int64], words: ND
 
 
 @numba.njit(cache=True, nogil=True)
+def words_with_content(  # noqa: PLR0913, PLR0917 -- what it reads and what it fills
+    data: NDArray[np.uint8],
+    bounds: NDArray[np.int64],
+    slots: NDArray[np.uint64],
+    classes: NDArray[np.uint64],
+    line_of: NDArray[np.int32],
+    hash_of: NDArray[np.uint64],
+) -> int:
+    """List the words of three bytes or more that are no stop words (class 0), each wide character as a word.
+
+    Args:
+      data: UTF-8.
+      bounds: shape (lines + 1,), where each line begins in `data`.
+      slots: as in `measure_lines`.
+      classes: as in `measure_lines`.
+      line_of: to fill: the line of each word; as long as `data` and the lines together.
+      hash_of: to fill: hash of each word; likewise.
+
+    Returns:
+      how many words were listed
+    """
+    size, count = np.uint64(len(slots)), 0
+    for line in range(len(bounds) - 1):
+        word, part = _BASIS, 0
+        at, stop = bounds[line], bounds[line + 1]
+        while at <= stop:
+            byte = np.int64(data[at]) if at < stop else np.int64(32)
+            byte += 32 * (65 <= byte <= 90)
+            wide = 227 <= byte <= 233  # scripts without spaces
+            if not wide and (97 <= byte <= 122 or 48 <= byte <= 57 or (byte >= 128 and byte != 226 and byte != 194)):
+                word = (word ^ np.uint64(byte)) * _PRIME
+                part += 1
+                at += 1
+                continue
+            if part >= 3:
+                slot = np.int64(word % size)
+                while slots[slot] != 0 and slots[slot] != word:
+                    slot = (slot + 1) % len(slots)
+                if slots[slot] != word or classes[slot] & np.uint64(1) == 0:
+                    line_of[count], hash_of[count] = line, word
+                    count += 1
+            word, part = _BASIS, 0
+            if wide:
+                for step in range(min(3, stop - at)):
+                    word = (word ^ np.uint64(data[at + step])) * _PRIME
+                line_of[count], hash_of[count] = line, word
+                count += 1
+                word = _BASIS
+            at += 3 if wide or byte == 226 else 2 if byte == 194 else 1  # 226 and 194 begin punctuation
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
 def measure_lines(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass, which numba wants in one function
     data: NDArray[np.uint8],
     bounds: NDArray[np.int64],
@@ -150,7 +203,11 @@ def measure_lines(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass
                         letter = True
                         marks += byte == 194 and second == 169  # copyright sign
                         wide += int(227 <= byte <= 233)  # scripts without spaces
-                        if letters == 0 and byte == 195 and 128 <= second <= 158:  # capitals with accents
+                        if letters == 0 and (
+                            (byte == 195 and 128 <= second <= 158)  # capitals with accents, Cyrillic, Greek
+                            or (byte == 208 and 144 <= second <= 175)
+                            or (byte == 206 and 145 <= second <= 169)
+                        ):
                             first_capital = True
                             capitals += 1
                         for step in range(width):

@@ -10,8 +10,10 @@ value of its column passes costs nothing.
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -81,22 +83,33 @@ def load_model() -> tuple[Trees, Trees]:
 
 
 def _stage(data: np.lib.npyio.NpzFile, name: str) -> Trees:
-    feature, value, left, right, roots, base = (
-        data[f"{name}_{part}"] for part in ("feature", "value", "left", "right", "roots", "base")
-    )
+    return trees_of({part: data[f"{name}_{part}"] for part in ("feature", "value", "left", "right", "roots", "base")})
+
+
+def trees_of(nodes: Mapping[str, Any]) -> Trees:
+    """Order the tests of trees that are given node by node.
+
+    Args:
+      nodes: `feature`, `value`, `left`, `right` of each node, the `roots`, and the `base` log-odds.
+
+    Raises:
+      ValueError: a tree has more leaves than there are bits.
+    """
+    feature, value, left, right = (nodes[part] for part in ("feature", "value", "left", "right"))
+    roots = list(nodes["roots"])
     columns: list[int] = []
     thresholds: list[float] = []
     leaves: list[int] = []
     ends = []
     values = np.zeros((len(roots), MAX_LEAVES))
-    for tree, root in enumerate(roots.tolist()):
+    for tree, root in enumerate(roots):
         count = 0  # of the leaves passed, left to right
         todo = [(root, -1)]  # nodes to visit and, the second time, how many leaves stood before them
         while todo:
             node, before = todo.pop()
             if feature[node] < 0:
                 if count == MAX_LEAVES:
-                    raise ValueError(f"a tree in page_model.npz has more than {MAX_LEAVES} leaves")
+                    raise ValueError(f"a tree has more than {MAX_LEAVES} leaves")
                 values[tree, _place(1 << count)] = value[node]
                 count += 1
             elif before < 0:
@@ -112,7 +125,7 @@ def _stage(data: np.lib.npyio.NpzFile, name: str) -> Trees:
         np.array(leaves, np.uint32),
         np.array(ends, np.int32),
         values,
-        float(base),
+        float(nodes["base"]),
     )
 
 
@@ -127,11 +140,17 @@ def _rounded_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _probabilities(matrix: Matrix, trees: Trees) -> NDArray[np.float64]:
+    return 1.0 / (1.0 + np.exp(-tree_odds(matrix, trees)))
+
+
+def tree_odds(matrix: Matrix, trees: Trees) -> NDArray[np.float64]:
+    """Log-odds of each row; shape (rows,)."""
     columns = np.ascontiguousarray(matrix.T)
-    odds = _sum_leaves(
-        columns, columns.max(axis=1, initial=-np.inf), trees.feature, trees.threshold, trees.leaves, trees.ends, trees.values
+    most = columns.max(axis=1, initial=-np.inf)
+    odds: NDArray[np.float64] = _sum_leaves(
+        columns, most, trees.feature, trees.threshold, trees.leaves, trees.ends, trees.values
     )
-    return 1.0 / (1.0 + np.exp(-(odds + trees.base)))
+    return odds + trees.base
 
 
 @njit(cache=True, nogil=True)

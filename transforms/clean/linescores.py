@@ -1,31 +1,30 @@
 """The line model of plain text that was saved with all its menus: how likely each line is body.
 
-Two logistic models one after the other, after RECIPES "Pages": the first sees a line and its neighbours, the second
-also how the first judged the lines around it and where the heaviest run of such lines lies. The coefficients are data
+Two stages, after RECIPES "Pages": the first, logistic, sees a line and its surroundings; the second, the mean of a
+logistic model and boosted trees, also what the first made of the text. The coefficients are data
 (`data/plaintext_model.json`), trained by `tests/training/train_plaintext.py`.
 """
 
 import functools
+import itertools
 import json
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transforms.clean.textlines import COLUMN, Lines
-
-Floats = NDArray[np.float64]
+from transforms.clean.linefeatures import Floats, first_features, second_features, with_logarithms
+from transforms.clean.linemodel import Trees, tree_odds, trees_of
+from transforms.clean.textlines import Lines
 
 _SHORT_WORDS = 8
 _BULLET = 2  # `opening`
 _DUMP_LINES, _DUMP_SHARE, _DUMP_SITE_LINES = 20, 0.5, 3
 _KNOWN_LANGUAGE = 0.03  # share of stop words
-_CAP = 80  # words of a line that count as evidence
-_WINDOWS = (2, 5, 12)
-_SHARES = ("capitalised", "upper", "numbers", "stop", "address", "site", "media", "dates", "commas")
-_BANDS = (4, 9, 16, 30, 60)
+_SURE = 1e-6  # no probability of the first stage is nearer to 0 or 1
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,22 @@ class Logistic:
     bias: float
 
     def __call__(self, features: Floats) -> Floats:
+        """Log-odds; shape (lines,)."""
+        return ((features - self.mean) / self.scale) @ self.weights + self.bias
+
+
+@dataclass(frozen=True)
+class SecondStage:
+    """The mean of both log-odds."""
+
+    logistic: Logistic
+    trees: Trees
+
+    def __call__(self, features: Floats) -> Floats:
         """Probabilities; shape (lines,)."""
-        return 1 / (1 + np.exp(-np.clip(((features - self.mean) / self.scale) @ self.weights + self.bias, -30, 30)))
+        return probabilities(
+            (self.logistic(with_logarithms(features)) + tree_odds(features.astype(np.float32), self.trees)) / 2
+        )
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,7 @@ class LineModel:
     """Both stages, and the probability from which a line is kept."""
 
     first: Logistic
-    second: Logistic
+    second: SecondStage
     threshold: float
 
 
@@ -77,123 +90,47 @@ def score_lines(lines: Lines, cued: NDArray[np.bool_]) -> tuple[NDArray[np.float
     Returns:
       how likely each line is body, and whether it is kept; shape (lines,) both.
     """
-    model = _model()
-    features = first_features(lines, cued)
-    first = model.first(features)
-    second = model.second(second_features(lines, features, first))
-    return second.astype(np.float32), second >= model.threshold
-
-
-def first_features(lines: Lines, cued: NDArray[np.bool_]) -> Floats:
-    """What a line and its two neighbours on each side look like; shape (lines, features)."""
-    own = _own_features(lines, cued)
-    return np.hstack([own, *(_shifted(own, lines.row, step) for step in (-2, -1, 1, 2))])
-
-
-def second_features(lines: Lines, features: Floats, first: Floats) -> Floats:
-    """The same, and what the first model made of the surroundings; shape (lines, features)."""
-    row, words = lines.row, np.minimum(lines.column("words"), _CAP).astype(np.float64)
-    logit = np.log(first / (1 - first))
-    good = words * first * (first > 0.25)  # noqa: PLR2004 -- RECIPES "Pages" 4
-    columns = [logit, good]
-    columns += [_shifted(logit[:, None], row, step)[:, 0] for step in (-4, -3, -2, -1, 1, 2, 3, 4)]
-    for reach in _WINDOWS:
-        columns += [_window(good, row, reach), _window(first, row, reach), _window(words * (first < 0.25), row, reach)]  # noqa: PLR2004 -- likewise
-    starts = np.searchsorted(row, np.unique(row))
-    sizes = np.diff(np.r_[starts, len(row)])
-    total = np.repeat(np.add.reduceat(good, starts), sizes)
-    before = _sums_before(good, starts, sizes)
-    columns += [
-        before / (total + 1),
-        (total - before - good) / (total + 1),
-        lines.number / np.repeat(sizes, sizes),
-        np.log1p(lines.number),
-        np.log1p(np.repeat(sizes, sizes)),
+    starts = np.flatnonzero(np.r_[True, lines.row[1:] != lines.row[:-1]]).tolist()
+    # text by text: sums over others before it would differ in their last digits, and a tree may turn on one of them
+    scores = [
+        _score_text(_text_of(lines, slice(start, stop)), cued[start:stop])
+        for start, stop in itertools.pairwise([*starts, len(lines.row)])
     ]
-    columns += _segment(words * (first - 0.5) - 1.0, starts, sizes)
-    columns += [total / np.log1p(np.repeat(sizes, sizes))]
-    raw = np.column_stack(columns)
-    own = features[:, : features.shape[1] // 5]
-    return np.hstack([own, raw, np.sign(raw) * np.log1p(np.abs(raw))])
+    score = np.concatenate(scores)
+    return score.astype(np.float32), score >= load_model().threshold
 
 
-def _own_features(lines: Lines, cued: NDArray[np.bool_]) -> Floats:
-    counts = lines.counts.astype(np.float64)
-    words, characters = counts[:, COLUMN["words"]], counts[:, COLUMN["characters"]]
-    shares = counts[:, [COLUMN[name] for name in _SHARES]] / np.maximum(words, 1)[:, None]
-    ending, opening = counts[:, COLUMN["ending"]], counts[:, COLUMN["opening"]]
-    stop = shares[:, _SHARES.index("stop")]
-    _, where, times = np.unique(
-        np.stack([lines.row.astype(np.int64), lines.keys]), axis=1, return_inverse=True, return_counts=True
-    )
-    size = np.log1p(words)
-    columns = [
-        size,
-        np.log1p(characters),
-        characters / np.maximum(words, 1),
-        *(ending == code for code in range(1, 5)),
-        *(opening == code for code in (1, 2)),
-        counts[:, COLUMN["quotes"]] > 0,
-        np.log1p(counts[:, COLUMN["marks"]]),
-        counts[:, COLUMN["marks"]] / np.maximum(words, 1),
-        times[where.ravel()] > 1,
-        cued,
-        *(words >= band for band in _BANDS),
-        size * stop,
-        size * (ending > 0),
-        size * (ending == 1),
-        size * cued,
-        (ending == 0) & (words >= 4) & (shares[:, 0] >= 0.6),  # noqa: PLR2004 -- title case
-    ]
-    return np.hstack([np.column_stack(columns).astype(np.float64), shares])
+def _score_text(lines: Lines, cued: NDArray[np.bool_]) -> Floats:
+    model = load_model()
+    own, features = first_features(lines, cued)
+    first = np.clip(probabilities(model.first(features)), _SURE, 1 - _SURE)
+    return model.second(second_features(lines, own, first))
 
 
-def _shifted(values: Floats, row: NDArray[np.int32], step: int) -> Floats:
-    """Values of the line `step` further down in the same text; 0 outside it."""
-    out = np.zeros_like(values)
-    here, there = (slice(0, -step), slice(step, None)) if step > 0 else (slice(-step, None), slice(0, step))
-    inside = row[here] == row[there]
-    out[here][inside] = values[there][inside]
-    return out
+def _text_of(lines: Lines, at: slice) -> Lines:
+    row = np.zeros(at.stop - at.start, np.int32)
+    text = lines.text.slice(at.start, len(row))
+    return Lines(row, lines.number[at], text, lines.keys[at], lines.counts[at], lines.cues[at])
 
 
-def _window(values: Floats, row: NDArray[np.int32], reach: int) -> Floats:
-    """Sum over the lines at most `reach` away in the same text, the line itself left out."""
-    ends = np.searchsorted(row, row, side="right")
-    begins = np.searchsorted(row, row, side="left")
-    at = np.arange(len(row))
-    sums = np.r_[0.0, np.cumsum(values)]
-    return sums[np.minimum(at + reach + 1, ends)] - sums[np.maximum(at - reach, begins)] - values
-
-
-def _sums_before(values: Floats, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> Floats:
-    sums = np.cumsum(values) - values
-    return sums - np.repeat(sums[starts], sizes)
-
-
-def _segment(gain: Floats, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[Floats]:
-    """Where the run of lines with the largest sum lies: inside or not, lines until it, lines after it."""
-    inside, until, after = np.zeros(len(gain)), np.zeros(len(gain)), np.zeros(len(gain))
-    for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
-        sums = np.r_[0.0, np.cumsum(gain[start : start + size])]
-        lowest = np.minimum.accumulate(sums)
-        end = int(np.argmax(sums - lowest))
-        begin = int(np.argmin(sums[: end + 1]))
-        at = np.arange(size)
-        inside[start : start + size] = (at >= begin) & (at < end)
-        until[start : start + size] = np.maximum(begin - at, 0)
-        after[start : start + size] = np.maximum(at - end + 1, 0)
-    return [inside, until, after]
+def probabilities(odds: Floats) -> Floats:
+    """Of log-odds."""
+    return 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
 
 
 @functools.cache
-def _model() -> LineModel:
+def load_model() -> LineModel:
+    """Read the shipped model."""
     stored = json.loads((resources.files(__package__) / "data" / "plaintext_model.json").read_text("utf-8"))
-    first, second = (
-        Logistic(np.array(s["mean"]), np.array(s["scale"]), np.array(s["weights"]), s["bias"])
-        for s in (stored["first"], stored["second"])
+    return LineModel(
+        _logistic(stored["first"]),
+        SecondStage(_logistic(stored["second"]), trees_of(stored["trees"])),
+        stored["threshold"],
     )
-    return LineModel(first, second, stored["threshold"])
+
+
+def _logistic(stored: dict[str, Any]) -> Logistic:
+    return Logistic(np.array(stored["mean"]), np.array(stored["scale"]), np.array(stored["weights"]), stored["bias"])
 
 
 def subset(lines: Lines, kept: NDArray[np.bool_]) -> Lines:

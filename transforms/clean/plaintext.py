@@ -28,9 +28,10 @@ CAPTION = LABEL_CODES[Label.CAPTION]
 CREDIT = LABEL_CODES[Label.CREDIT]
 FURNITURE = LABEL_CODES[Label.FURNITURE]
 
+DUMP_RULE = "dump-model"  # a text that has it on a line was saved with all its menus
 _PLAIN = (
     "body",
-    "line-model",
+    DUMP_RULE,
     "repeated-line",
     "caption-heading",
     "promotion-heading",
@@ -123,7 +124,7 @@ def _judge_by_model(lines: Lines, dumps: NDArray[np.bool_], labelled: LabelledLi
     score, kept = score_lines(subset(lines, dumps[lines.row]), cued)
     labelled.score[at] = np.where(cued, np.minimum(score, labelled.score[at]), score)
     refused = at[~cued & ~kept]
-    labelled.label[refused], labelled.rule[refused] = FURNITURE, labelled.rules.index("line-model")
+    labelled.label[refused], labelled.rule[refused] = FURNITURE, labelled.rules.index(DUMP_RULE)
 
 
 def _unfinished(lines: Lines) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from transforms.clean.linekernel import hash_word, measure_lines, words_of_lines
+from transforms.clean.linekernel import hash_word, measure_lines, words_of_lines, words_with_content
 
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
@@ -108,6 +108,19 @@ def count_words(text: pa.Array) -> Int32Array:
     words = np.empty(len(text), np.int32)
     words_of_lines(*_buffers(text), words)
     return words
+
+
+def content_words(text: pa.Array) -> tuple[Int32Array, UInt64Array]:
+    """The distinct words of each line that are no stop words: the line of each, ascending, and its hash."""
+    content, bounds = _buffers(text)
+    most = int(bounds[-1] - bounds[0]) + len(text)
+    line_of, hash_of = np.empty(most, np.int32), np.empty(most, np.uint64)
+    count = words_with_content(content, bounds, *_word_classes(), line_of, hash_of)
+    line_of, hash_of = line_of[:count], hash_of[:count]
+    order = np.lexsort((hash_of, line_of))
+    line_of, hash_of = line_of[order], hash_of[order]
+    first = np.r_[True, (line_of[1:] != line_of[:-1]) | (hash_of[1:] != hash_of[:-1])][:count]
+    return line_of[first], hash_of[first]
 
 
 def _buffers(text: pa.Array) -> tuple[NDArray[np.uint8], Int64Array]:
