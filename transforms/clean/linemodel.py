@@ -3,10 +3,10 @@
 `tests/training/train_pages.py` makes `data/page_model.npz`. A tree is a run of nodes: `feature` < 0 marks a leaf,
 whose `value` adds to the log-odds; else the left child is taken where the column is ≤ `value`.
 
-No tree is walked. A bit a leaf says which leaves a line can still reach; every test that a line fails clears the bits of
-the leaves to the left of it, and the lowest bit left is the leaf (QuickScorer: Lucchese et al., SIGIR 2015). So a test is
-one comparison over all lines of a page, which the compiler turns into vector instructions, and a test that the largest
-value of its column passes costs nothing.
+No tree is walked. A bit a leaf says which leaves a line can still reach; every test that a line fails clears the bits
+of the leaves to the left of it, and the lowest bit left is the leaf (QuickScorer: Lucchese et al., SIGIR 2015). So a
+test is one comparison over all lines of a page, which the compiler turns into vector instructions, and a test that the
+largest value of its column passes costs nothing.
 """
 
 import functools
@@ -21,6 +21,7 @@ from transforms.clean.pagefeatures import Matrix, context_columns, context_matri
 from transforms.clean.pagescan import Scan
 
 MAX_LEAVES = 32
+_BLOCK = 1024  # lines at a time: their columns stay in the cache
 _DE_BRUIJN = 0x077CB531  # times a power of two, the top five bits are another number for each of the 32
 
 
@@ -112,10 +113,12 @@ def _rounded_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _probabilities(matrix: Matrix, trees: Trees) -> NDArray[np.float64]:
-    columns = np.ascontiguousarray(matrix.T)
-    odds = _sum_leaves(
-        columns, columns.max(axis=1, initial=-np.inf), trees.feature, trees.threshold, trees.leaves, trees.ends, trees.values
-    )
+    odds = np.empty(len(matrix))
+    for start in range(0, len(matrix), _BLOCK):
+        columns = np.ascontiguousarray(matrix[start : start + _BLOCK].T)
+        odds[start : start + _BLOCK] = _sum_leaves(
+            columns, columns.max(axis=1), trees.feature, trees.threshold, trees.leaves, trees.ends, trees.values
+        )
     return 1.0 / (1.0 + np.exp(-(odds + trees.base)))
 
 

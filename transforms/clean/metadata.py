@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -79,6 +80,7 @@ _MOST_BLOCKS, _MOST_OBJECTS, _DEEPEST = 30, 2_000, 12
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(?=[-_]|$)")
 _LONGEST_BLOCK = 2_000_000
+_LONGEST_VALUE = 50_000  # characters of a value that are read: no headline or list of keywords is as long
 # By a grid over 157 annotated pages: a headline that only twitter:title shares is written for sharing.
 _WEIGHTS = {"og": 2.4, "ld": 1.3, "h1": 0.6, "title": 0.4, "twitter": -0.4}
 
@@ -323,7 +325,7 @@ def _date(
     ]
     if not times:
         shown = [node.attributes.get("datetime") or node.text() for node in tree.css("time")[:6]] + datelines
-        times = [("shown", when, True) for text in shown if (when := parse_timestamp(_plain(text)))][:1]
+        times = list(islice((("shown", when, True) for text in shown if (when := parse_timestamp(_plain(text)))), 1))
     if not times:
         return None, None
     votes: dict[datetime, float] = {}
@@ -380,7 +382,7 @@ def _plain(text: str) -> str:
 
     JSON-LD that was cut inside a character ends in half a surrogate pair, which no UTF-8 can hold.
     """
-    text = entities.unescape(text)
+    text = entities.unescape(text[:_LONGEST_VALUE])
     if not text.isascii():
         text = _SURROGATE.sub("\ufffd", text).replace("\u00ad", "")
     return " ".join(text.split())
