@@ -44,7 +44,7 @@ def _walked(data: dict[str, NDArray[Any]], line: NDArray[np.float32]) -> float:
 def test_comparing_columns_finds_the_leaves_that_walking_the_trees_finds() -> None:
     rng = np.random.default_rng(5)
     data = _grown(rng, 20, 6)
-    trees: Trees = _stage(data | {"first_base": np.array(0.5)}, "first")  # type: ignore[arg-type] -- a mapping will do
+    trees: Trees = _stage(data | {"first_base": np.array(0.5)}, "first")
     matrix = rng.normal(size=(1100, 6)).astype(np.float32)
     thresholds = data["first_value"][data["first_feature"] >= 0].astype(np.float32)
     matrix[: len(thresholds), 0] = thresholds  # on the edge of a test, rounded either way

@@ -10,8 +10,10 @@ largest value of its column passes costs nothing.
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -66,7 +68,7 @@ def load_model() -> tuple[Trees, Trees]:
         return _stage(data, "first"), _stage(data, "second")
 
 
-def _stage(data: np.lib.npyio.NpzFile, name: str) -> Trees:
+def _stage(data: Mapping[str, NDArray[Any]], name: str) -> Trees:
     feature, value, left, right, roots, base = (
         data[f"{name}_{part}"] for part in ("feature", "value", "left", "right", "roots", "base")
     )
