@@ -117,6 +117,18 @@ def test_a_paragraph_said_twice_is_kept_once() -> None:
     assert flags == []
 
 
+def test_a_page_reads_the_same_from_text_and_from_its_utf8() -> None:
+    page = PAGE + "<p>Café – 新聞</p>"
+    assert read_page(page, None, LIMITS) == read_page(page.encode(), None, LIMITS)
+
+
+def test_the_cap_of_characters_counts_characters() -> None:
+    page = "<html><p>" + "é" * 300
+    read_page(page.encode(), None, PageLimits(characters=310))
+    with pytest.raises(Rejected):
+        read_page(page.encode(), None, PageLimits(characters=300))
+
+
 def test_a_page_without_text_is_rejected() -> None:
     with pytest.raises(Rejected) as error:
         read_page("<html><body><script>x</script></body></html>", None, LIMITS)
@@ -136,8 +148,26 @@ def test_a_page_without_text_is_rejected() -> None:
         "<p>a b c</p>" * 25_000,
         "<p>" + "word " * 700_000,
         "<script type='application/ld+json'>" + "[" * 300_000 + "</script><p>x</p>",
+        "<p>a b</p><select>" + "<option>a b" * 59_000,
+        "<p>a b</p>" + "<body class=a id=b>" * 59_000,
+        "<title>" + "a - b " * 600_000 + "</title><p>a b",
+        "<p>3 May 2021 10:32 a.m. ET, 12 hours ago" * 50_000,
     ],
-    ids=["deep", "endless-tag", "comments", "drawings", "tables", "formatting", "attributes", "lines", "words", "json"],
+    ids=[
+        *(
+            "deep",
+            "endless-tag",
+            "comments",
+            "drawings",
+            "tables",
+            "formatting",
+            "attributes",
+            "lines",
+            "words",
+            "json",
+        ),
+        *("options", "bodies", "title", "dates"),
+    ],
 )
 def test_a_hostile_page_costs_less_than_a_second(html: str) -> None:
     read_page(PAGE, None, LIMITS)

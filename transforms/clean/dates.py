@@ -42,6 +42,7 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _IN_ADDRESS = re.compile(r"/((?:19|20)\d\d)[-/]?(\d\d)[-/]?(\d\d)(?!\d)")
+_ANY_YEAR = re.compile(r"(?:19|20)\d\d")
 _TIME = re.compile(
     r"(?<![\d:.+-])(?:(?P<h>\d{1,2})\s?[:.h時시點点]\s?(?P<mi>\d\d)(?!\d)(?::(?P<s>\d\d)(?:[.,]\d+)?)?(?!\.\d)"
     r"\s*(?P<half>[ap]\.?\s?m\b\.?)?|(?P<h2>\d{1,2})\s?(?P<half2>[ap]\.?m\b\.?))"
@@ -123,6 +124,8 @@ def _from_epoch(text: str) -> datetime | None:
 
 def _days(text: str) -> Iterator[tuple[datetime, int, int]]:
     """Midnights of the certain days in the text, with where each stands."""
+    if not _ANY_YEAR.search(text):
+        return
     for match in _DATE.finditer(text):
         parts = {key: value for key, value in match.groupdict().items() if value is not None}
         year = int(next(value for key, value in parts.items() if key[0] == "y"))

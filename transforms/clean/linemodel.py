@@ -3,10 +3,10 @@
 `tests/training/train_pages.py` makes `data/page_model.npz`. A tree is a run of nodes: `feature` < 0 marks a leaf,
 whose `value` adds to the log-odds; else the left child is taken where the column is ≤ `value`.
 
-No tree is walked. A bit a leaf says which leaves a line can still reach; every test that a line fails clears the bits of
-the leaves to the left of it, and the lowest bit left is the leaf (QuickScorer: Lucchese et al., SIGIR 2015). So a test is
-one comparison over all lines of a page, which the compiler turns into vector instructions, and a test that the largest
-value of its column passes costs nothing.
+No tree is walked. A bit a leaf says which leaves a line can still reach; every test that a line fails clears the bits
+of the leaves to the left of it, and the lowest bit left is the leaf (QuickScorer: Lucchese et al., SIGIR 2015). So a
+test is one comparison over all lines of a page, which the compiler turns into vector instructions, and a test that the
+largest value of its column passes costs nothing.
 """
 
 import functools
@@ -33,6 +33,7 @@ from transforms.clean.pagescan import Scan
 from transforms.clean.pagestructure import page_structure
 
 MAX_LEAVES = 32
+_BLOCK = 1024  # lines at a time: their columns stay in the cache
 _DE_BRUIJN = 0x077CB531  # times a power of two, the top five bits are another number for each of the 32
 
 
@@ -82,7 +83,7 @@ def load_model() -> tuple[Trees, Trees]:
         return _stage(data, "first"), _stage(data, "second")
 
 
-def _stage(data: np.lib.npyio.NpzFile, name: str) -> Trees:
+def _stage(data: Mapping[str, NDArray[Any]], name: str) -> Trees:
     return trees_of({part: data[f"{name}_{part}"] for part in ("feature", "value", "left", "right", "roots", "base")})
 
 
@@ -145,11 +146,12 @@ def _probabilities(matrix: Matrix, trees: Trees) -> NDArray[np.float64]:
 
 def tree_odds(matrix: Matrix, trees: Trees) -> NDArray[np.float64]:
     """Log-odds of each row; shape (rows,)."""
-    columns = np.ascontiguousarray(matrix.T)
-    most = columns.max(axis=1, initial=-np.inf)
-    odds: NDArray[np.float64] = _sum_leaves(
-        columns, most, trees.feature, trees.threshold, trees.leaves, trees.ends, trees.values
-    )
+    odds = np.empty(len(matrix))
+    for start in range(0, len(matrix), _BLOCK):
+        columns = np.ascontiguousarray(matrix[start : start + _BLOCK].T)
+        odds[start : start + _BLOCK] = _sum_leaves(
+            columns, columns.max(axis=1), trees.feature, trees.threshold, trees.leaves, trees.ends, trees.values
+        )
     return odds + trees.base
 
 

@@ -48,7 +48,8 @@ _QUOTES = np.array(sorted(map(ord, "\"“„«「『‘'")), np.int64)
 
 def word_table(title: str, summary: str) -> Table:
     """Words that a line is looked up in: one table, so that a word costs one look-up; values are the bits below."""
-    keys, values = (array.copy() for array in _stop_table())
+    keys, values = _stop_table()
+    keys, values = keys.copy(), values.copy()
     for text, bit in ((title, _IN_TITLE), (summary, _IN_SUMMARY)):
         _add(keys, values, _word_hashes(np.frombuffer(text.encode("utf-8", "replace")[:_LONGEST_TITLE], np.uint8)), bit)
     return Table(keys, values)

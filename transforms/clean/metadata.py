@@ -87,10 +87,12 @@ _PREFIX = re.compile(r"^(?:by|von|par|por|di|text|author|autor)\b[:\s]+", re.IGN
 _ACCOUNT = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)+")  # how a system writes a name: "ann-moss"
 _JOINED = re.compile(r"\s*(?:,|;|\||\band\b|\bund\b|\by\b|\bet\b|&)\s+")
 _MOST_BLOCKS, _MOST_OBJECTS, _DEEPEST = 30, 2_000, 12
+_MOST_SHOWN = 40  # lines with a date that are looked at
 _TYPESET = re.compile(r"[\u2018-\u201f\u00ab\u00bb\u2013\u2014]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(?=[-_]|$)")
 _LONGEST_BLOCK = 2_000_000
+_LONGEST_VALUE = 50_000  # characters of a value that are read: no headline or list of keywords is as long
 # JSON-LD and OpenGraph alike; h1 decides between them; a form that title or twitter:title repeats was rather written
 # for search or sharing. docs/decisions/0013-metadata.md has the other rules, and what such weights are worth elsewhere.
 _WEIGHTS = {"og": 1.7, "ld": 1.6, "h1": 0.3, "title": -0.4, "twitter": -0.4}
@@ -391,7 +393,7 @@ def _date(
 
 def _shown_date(tree: LexborHTMLParser, datelines: list[str], url: str | None) -> tuple[datetime | None, str | None]:
     """The day that the address names, with the time of a line of that day; else the first line that is a date."""
-    shown = [node.attributes.get("datetime") or node.text() for node in tree.css("time")[:6]] + datelines
+    shown = [node.attributes.get("datetime") or node.text() for node in tree.css("time")[:6]] + datelines[:_MOST_SHOWN]
     times = (when for text in shown if (when := parse_timestamp(_plain(text))))
     day = date_in_address(url)
     if day is None:
@@ -446,7 +448,7 @@ def _plain(text: str) -> str:
 
     JSON-LD that was cut inside a character ends in half a surrogate pair, which no UTF-8 can hold.
     """
-    text = entities.unescape(text)
+    text = entities.unescape(text[:_LONGEST_VALUE])
     if not text.isascii():
         text = _SURROGATE.sub("\ufffd", text).replace("\u00ad", "")
     return " ".join(text.split())

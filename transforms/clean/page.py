@@ -30,11 +30,19 @@ _LONG_REPEAT = 40  # characters from which a line said twice is furniture the se
 _BYLINE = re.compile(
     r"(?:by|von|par|por|di|da|af|av|door|oleh|autor|author|text|words by|written by|reporting by)\b[:\s]", re.IGNORECASE
 )
+_MOST_NUMBERED = 10_000  # lines with a digit that may be a dateline; the most measured is 2,600
 _NEAR = 10  # lines from the h1 within which a short line with a date dates the page
 _SHORT = 120  # characters
 _ALIKE = 0.7  # share of a line's words in the headline or description from which they are compared
 _TITLE, _DESCRIPTION, _DIGITS = map(LINE_FEATURES.index, ("title_share", "description_share", "digit_share"))
+_LONGEST_KEY = 50_000  # characters in which a line is compared with the headline and its like
 _LT = ord("<")
+
+# One object a decision: tens of thousands of new pairs set the garbage collector off.
+_TITLE_LINE, _H1 = (Label.HEADLINE, "headline"), (Label.HEADLINE, "h1")
+_BODY, _FURNITURE = (Label.BODY, "line-model"), (Label.FURNITURE, "line-model")
+_STANDFIRST, _CAPTION = (Label.DESCRIPTION, "description"), (Label.CAPTION, "caption-element")
+_DATELINE, _BYLINE_LINE = (Label.DATELINE, "dateline"), (Label.BYLINE, "byline")
 _WORDS = re.compile(r"\w+")
 
 
@@ -110,8 +118,9 @@ def read_page(html: str | bytes, url: str | None, limits: PageLimits) -> Page:
     h1 = scan.tags[scan.blocks] == load_cues().line_tags.index("h1") + 1
     headings = np.flatnonzero(h1).tolist()
     near = texts[max(0, headings[0] - _NEAR) : headings[0] + _NEAR] if headings else []
-    numbered = (scan.features[rows, _DIGITS] > 0).tolist()
-    dated = [number and is_dateline(line) for number, line in zip(numbered, lines, strict=True)]
+    dated = [False] * len(lines)
+    for i in np.flatnonzero(scan.features[rows, _DIGITS] > 0)[:_MOST_NUMBERED].tolist():
+        dated[i] = is_dateline(lines[i])
     dates = [line for line in near if len(line) < _SHORT and any(map(str.isdigit, line))]
     dates += [line for line, date in zip(lines, dated, strict=True) if date]
     metadata = choose_metadata(declared, tree, [texts[i] for i in headings], dates, url)
@@ -203,21 +212,21 @@ def _label(  # noqa: PLR0913, PLR0917 -- what is known of the lines, side by sid
     for i, line in enumerate(lines):
         short = len(line) < _SHORT
         if titled[i] and _key(line) == headline:
-            out.append((Label.HEADLINE, "headline"))
+            out.append(_TITLE_LINE)
         elif keep[i]:
-            out.append((Label.BODY, "line-model"))
+            out.append(_BODY)
         elif h1[i]:
-            out.append((Label.HEADLINE, "h1"))
+            out.append(_H1)
         elif described[i] and _key(line) == description:
-            out.append((Label.DESCRIPTION, "description"))
+            out.append(_STANDFIRST)
         elif captions[i]:
-            out.append((Label.CAPTION, "caption-element"))
+            out.append(_CAPTION)
         elif dated[i]:
-            out.append((Label.DATELINE, "dateline"))
+            out.append(_DATELINE)
         elif short and authors and _is_byline(line, authors):
-            out.append((Label.BYLINE, "byline"))
+            out.append(_BYLINE_LINE)
         else:
-            out.append((Label.FURNITURE, "line-model"))
+            out.append(_FURNITURE)
     return out
 
 
@@ -232,4 +241,4 @@ def _is_byline(line: str, authors: list[str]) -> bool:
 
 
 def _key(text: str | None) -> str:
-    return " ".join(_WORDS.findall((text or "").casefold()))
+    return " ".join(_WORDS.findall((text or "")[:_LONGEST_KEY].casefold()))

@@ -51,14 +51,16 @@ _KEPT = table(
 _SCRIPT = np.uint64(packed("script"))
 _CUT = ("script", "style", "noscript", "iframe", "svg")
 _UNNESTED = (
-    "area base br col embed hr img input link meta param source track wbr p li td th tr dd dt option tbody thead tfoot "
-    "colgroup html body head"
-).split()
-_FORMATTING = "a b big code em font i nobr s small strike strong tt u".split()
+    *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"),
+    *("p", "li", "td", "th", "tr", "dd", "dt", "option", "tbody", "thead", "tfoot", "colgroup", "html", "body", "head"),
+)
+_FORMATTING = ("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
 _ENDS_PAGE = 2  # the first of `_CUT`, script and style, run to the end of the page where they are not closed
-_IS_UNNESTED, _IS_FORMATTING, _CUT_SHIFT = 1, 2, 2  # bits of a tag's kind; above them 1 + place in `_CUT`
+_RARE = ("option", "html", "body")
+_MOST_RARE = 2_000  # the parser's time grows with the square of options, its memory with body tags; measured: 392, 8
+_IS_UNNESTED, _IS_FORMATTING, _IS_RARE, _CUT_SHIFT = 1, 2, 4, 3  # bits of a tag's kind; above them 1 + place in `_CUT`
 _TAGS = table(
-    {packed(name): _IS_UNNESTED for name in _UNNESTED}
+    {packed(name): _IS_UNNESTED | (_IS_RARE if name in _RARE else 0) for name in _UNNESTED}
     | {packed(name): _IS_FORMATTING for name in _FORMATTING}
     | {packed(name): place << _CUT_SHIFT for place, name in enumerate(_CUT, start=1)}
 )
@@ -105,7 +107,7 @@ def _name(html, i):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- co
 
 @njit(cache=True, nogil=True, inline="never")
 def _seek(html, words, i, byte):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- compiled
-    """The first place from i on that holds a byte, else the end; looks at eight at a time (Warren, "Hacker's Delight", 6-1)."""
+    """The first place from i on that holds a byte, else the end; eight at a time (Warren, "Hacker's Delight", 6-1)."""
     n = len(html)
     while i < n and i & 7:
         if html[i] == byte:
@@ -147,6 +149,7 @@ def _strip(html, words, tag_keys, tag_values, kept_keys, kept_values):  # type: 
     most = 0
     formats = 0
     open_formats = 0
+    rare = 0
     i = 0
     while i < n:
         j = _seek(html, words, i, _LT)
@@ -238,6 +241,10 @@ def _strip(html, words, tag_keys, tag_values, kept_keys, kept_values):  # type: 
                 out[tag] = _SPACE
                 size = tag + 1
                 continue
+        if kind & _IS_RARE:
+            rare += 1
+            if rare > _MOST_RARE:
+                size = tag
         if not kind & _IS_UNNESTED:
             depth += -1 if closing else 1
             depth = max(0, depth)

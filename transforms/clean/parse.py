@@ -297,11 +297,11 @@ def _page_lines(pages: dict[int, Page], fragments: list[int]) -> pa.Table:
         lines = [line for line in page.lines if line.text.strip()]
         row += [at] * len(lines)
         for part, values in zip(parts, zip(*lines, strict=True), strict=False):
-            part += values
+            part.extend(values)
     texts, labels, rules, scores, signatures = parts
     texts = [" ".join(text.split()) for text in texts]
     measured = measured_lines(np.array(row, np.int32), pa.array(texts, pa.string()))
-    label = np.array([LABEL_CODES[one] for one in labels], np.int8)
+    label = np.fromiter(map(LABEL_CODES.__getitem__, labels), np.int8, len(labels))
     rule = np.array(rules, object)
     score = np.array(scores, np.float32)
     if fragments:
