@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("compiled", deadline=None)  # a first example may have to be compiled
+settings.load_profile("compiled")
 
 _SYLLABLES = [consonant + vowel for consonant in "bdgklmnrs" for vowel in "aeio"]
 _OUTLETS = ("north.example", "south.example", "east.example", "west.example")
