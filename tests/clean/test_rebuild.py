@@ -37,7 +37,7 @@ records = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(records, min_size=1, max_size=6))
 def test_text_and_removed_rebuild_the_lines_in_order(given_records: list[tuple[str, str]]) -> None:
     raw = pa.Table.from_pylist(
