@@ -58,11 +58,11 @@ def parsed_pages(folder: Path, truths: list[dict[str, Any]], scores: Path) -> tu
         np.savez(scores, allow_pickle=False, **cross_validated(folder, truths))
     known = np.load(scores)
 
-    def foreign_scores(scan: Scan, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def foreign_scores(scan: Scan, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[str]]:
         found: NDArray[np.float64] = known[fingerprint(scan)]
         if len(found) != len(rows):
             raise ValueError(f"{scores} was made of other lines: delete it")
-        return found
+        return found, []
 
     vars(page)["body_scores"] = foreign_scores
     rows = [

@@ -180,8 +180,8 @@ def remembered_furniture(parsed: pa.Table, lines: pa.Table, memory: pa.Table, op
 def misplaced_lines(parsed: pa.Table, lines: pa.Table, memory: pa.Table, options: MemoryOptions) -> BoolArray:
     """Which doubtful body lines stand where the outlet's other stories have furniture; shape (lines,).
 
-    What the line model made of a place in the other stories is averaged with one story of doubt (.5), so that a place
-    needs few of them when they are clear. Measured in docs/decisions/0011-outlet-memory.md.
+    What the line model made of a place in the other stories, two or more, is averaged with one story of doubt (.5), so
+    that a place needs few of them when they are clear. Measured in docs/decisions/0011-outlet-memory.md.
     """
     row, label, score = lines["row"].to_numpy(), lines["label"].to_numpy(), lines["score"].to_numpy()
     misplaced = np.zeros(len(row), bool)
@@ -195,7 +195,7 @@ def misplaced_lines(parsed: pa.Table, lines: pa.Table, memory: pa.Table, options
     pairs, where = np.unique(np.stack([row.astype(np.int64), signature]), axis=1, return_inverse=True)
     here = np.bincount(where.ravel(), score, pairs.shape[1]) / np.bincount(where.ravel(), minlength=pairs.shape[1])
     others = mean * stories - here[where.ravel()[at]]
-    misplaced[at] = (stories >= FEWEST_STORIES) & ((others + _DOUBT) / np.maximum(stories, 1) < options.place_score)
+    misplaced[at] = (stories > FEWEST_STORIES) & ((others + _DOUBT) / np.maximum(stories, 1) < options.place_score)
     return misplaced
 
 
