@@ -18,6 +18,9 @@ _RUN = 80.0  # weight of a shared run or paragraph that says something
 _OWN = 0.15  # a paragraph covered less is its article's own
 _REACH = 45  # grams before a shared run in which a cue attributes it
 _PENALTY = 0.1
+_LESSER = 3  # how much more the side that shares less counts
+_WITHIN = 0.35  # what a text within a longer one falls short by
+_NARRATION = 1 / 3  # of the weight; two articles that have less of it are quotations, which then are what counts
 _OPENING = 50  # grams that an article opens with
 _GLANCE = 0.12  # shared weight over the lighter side; a pair with less is not scored
 
@@ -210,12 +213,17 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
         )
         b_cover = narrated / max(_LEAST, totals[right, _NARRATED])
         b_share = all_shared / max(_LEAST, totals[right, _EVERYTHING])
+        if (
+            totals[left, _NARRATED] < _NARRATION * totals[left, _EVERYTHING]
+            and totals[right, _NARRATED] < _NARRATION * totals[right, _EVERYTHING]
+        ):
+            a_cover, b_cover = a_share, b_share
         if a_cover >= b_cover:
             penalty = _quoting(a_spans[:a_size], a_weight, a_flags, totals[left, _EVERYTHING])
         else:
             penalty = _quoting(b_spans[:b_size], b_weight, b_flags, totals[right, _EVERYTHING])
         most, least = max(a_cover, b_cover), min(a_cover, b_cover)
-        score = max((most + 2 * least) / 3, most - 0.3) - _PENALTY * penalty
+        score = max((most + _LESSER * least) / (1 + _LESSER), most - _WITHIN) - _PENALTY * penalty
         opening = 0
         for span in a_spans[:a_size] if na >= nb else b_spans[:b_size]:
             opening += max(0, min(span[1], _OPENING) - span[0])
