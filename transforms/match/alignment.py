@@ -10,7 +10,7 @@ import numpy as np
 
 from transforms.match.options import FURNITURE_BIT, SHINGLE
 from transforms.match.shingles import find_slot
-from transforms.match.words import CUE, DIGIT, PARAGRAPH, QUOTED
+from transforms.match.words import CUE, DIGIT, PARAGRAPH, POSTED, QUOTED
 
 _BRIDGE, _SLACK = 20, 6  # longest gap in grams, largest difference of its two sides
 _LEAST = 300.0  # weight that coverage is at least taken of: about thirty rare grams
@@ -42,7 +42,7 @@ def weigh(grams, flags, word_offsets, frequency, offsets, table):  # type: ignor
       table: weight of a gram by frequency.
 
     Returns:
-      the weight of every gram (0 for furniture); whether it is the article's own narrative, unquoted and no furniture;
+      the weight of every gram (0 for furniture and embedded posts); whether it is the article's own narrative, unquoted and no furniture;
       for each article the sums of both kinds of weight, shape (articles, 2); and the grams that another article can
       share (in no outlet's furniture): bounds by article, where they stand in it, their hashes.
     """
@@ -54,17 +54,20 @@ def weigh(grams, flags, word_offsets, frequency, offsets, table):  # type: ignor
     shareable = np.empty(frequency.size, np.uint64)
     size = 0
     for row in range(offsets.size - 1):
-        quoted = 0
+        quoted = posted = 0
         for gram in range(offsets[row], offsets[row + 1]):
             word = word_offsets[row] + gram - offsets[row]
             if gram == offsets[row]:
                 for k in range(SHINGLE):
                     quoted += flags[word + k] & QUOTED
+                    posted += flags[word + k] & POSTED
             else:
                 quoted += (flags[word + SHINGLE - 1] & QUOTED) - (flags[word - 1] & QUOTED)
+                posted += (flags[word + SHINGLE - 1] & POSTED) - (flags[word - 1] & POSTED)
             furniture = frequency[gram] >= FURNITURE_BIT
-            weight[gram] = 0.0 if furniture else table[frequency[gram]]
-            narrative[gram] = not furniture and 2 * quoted <= SHINGLE
+            foreign = furniture or 2 * posted > SHINGLE * POSTED
+            weight[gram] = 0.0 if foreign else table[frequency[gram]]
+            narrative[gram] = not foreign and 2 * quoted <= SHINGLE
             totals[row, _EVERYTHING] += weight[gram]
             if narrative[gram]:
                 totals[row, _NARRATED] += weight[gram]

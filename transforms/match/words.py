@@ -2,7 +2,7 @@
 
 A word is a run of letters, marks and digits, compared without case, accents, width (NFKD) or inner apostrophes.
 Scripts that write no spaces (Han, kana, Thai, Lao, Khmer, Burmese) give one word a character. Every word carries
-where it stands in the text and what stands around it: inside quotation marks or an embedded post (a paragraph that
+where it stands in the text and what stands around it: inside quotation marks, in an embedded post (a paragraph that
 ends "(@handle) date"), with a digit, first of a paragraph, a cue that what follows is somebody else's text, in a short
 line that is no sentence.
 """
@@ -23,7 +23,7 @@ UInt32Array = NDArray[np.uint32]
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
 
-QUOTED, DIGIT, CUE, PARAGRAPH, LISTED = 1, 2, 4, 8, 16  # bits of a word's flags
+QUOTED, DIGIT, CUE, PARAGRAPH, LISTED, POSTED = 1, 2, 4, 8, 16, 32  # bits of a word's flags
 
 # Words after which other outlets' text tends to follow. Source: read off the development pairs of `real_pairs` (words
 # of attribution only); a paragraph that ends in a colon counts as well.
@@ -210,7 +210,7 @@ def _split(data, offsets, classes, folded, cues):  # type: ignore[no-untyped-def
                     flags[n - 1] |= CUE
                 if handle > first_of_paragraph and n - handle <= _SIGNATURE:
                     for word in range(first_of_paragraph, n):
-                        flags[word] |= QUOTED
+                        flags[word] |= POSTED
                 if not ended and n - first_of_paragraph <= _ITEM:
                     for word in range(first_of_paragraph, n):
                         flags[word] |= LISTED
