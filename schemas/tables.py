@@ -178,7 +178,7 @@ COPIES = Table(
             "The articles, with their relation and similarity to the representative.",
             False,
         ),
-        Column(13, "source", pa.string(), "The likely source: an agency or the first outlet; null when nothing says so."),
+        Column(13, "source", pa.string(), "Likely source: an agency or the first outlet; null when nothing says so."),
         Column(
             14,
             "source_evidence",

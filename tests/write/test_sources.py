@@ -2,12 +2,12 @@
 
 import pytest
 
-from schemas.tables import COPIES, CONTRACT_VERSION
+from schemas.tables import CONTRACT_VERSION, COPIES
 from transforms.write.sources import Source, agency_of, likely_source
 
 
 @pytest.mark.parametrize(
-    ("outlet", "opening", "credits", "agency"),
+    ("outlet", "opening", "lines", "agency"),
     [
         ("x.example", "LIMA (AP) — The river rose.", [], "Associated Press"),
         ("x.example", "The river rose.", ["Reporting by a desk; Reuters"], "Reuters"),
@@ -18,9 +18,9 @@ from transforms.write.sources import Source, agency_of, likely_source
     ],
 )
 def test_an_agency_is_known_by_dateline_credit_or_outlet(
-    outlet: str | None, opening: str, credits: list[str], agency: str | None
+    outlet: str | None, opening: str, lines: list[str], agency: str | None
 ) -> None:
-    assert agency_of(outlet, opening, credits) == agency
+    assert agency_of(outlet, opening, lines) == agency
 
 
 def test_the_agency_that_most_members_name_is_the_source() -> None:

@@ -42,9 +42,9 @@ def weigh(grams, flags, word_offsets, frequency, offsets, table):  # type: ignor
       table: weight of a gram by frequency.
 
     Returns:
-      the weight of every gram (0 for furniture and embedded posts); whether it is the article's own narrative, unquoted and no furniture;
-      for each article the sums of both kinds of weight, shape (articles, 2); and the grams that another article can
-      share (in no outlet's furniture): bounds by article, where they stand in it, their hashes.
+      the weight of every gram (0 for furniture and embedded posts); whether it is the article's own narrative, which
+      quotations are not either; for each article the sums of both kinds of weight, shape (articles, 2); and the grams
+      that another article can share (in no outlet's furniture): bounds by article, where they stand in it, hashes.
     """
     weight = np.empty(frequency.size, np.float32)
     narrative = np.empty(frequency.size, np.bool_)

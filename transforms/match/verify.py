@@ -173,7 +173,9 @@ class _Articles:
 
 def _gather(catalog: pa.Table, ids: Int64Array, rule: str) -> _Articles:
     """Map the blocks that hold the articles and copy what comparing needs."""
-    entries = catalog.select(["block", "row", "identity", "outlet"]).take(np.searchsorted(catalog["article_id"].to_numpy(), ids))
+    entries = catalog.select(["block", "row", "identity", "outlet"]).take(
+        np.searchsorted(catalog["article_id"].to_numpy(), ids)
+    )
     block, row = factorise(entries["block"]), entries["row"].to_numpy().astype(np.int64)
     tokens = [load(f"{base}.tokens.arrow") for base in block[1]]
     signed = [load(f"{base}.signed.arrow") for base in block[1]]

@@ -52,9 +52,7 @@ def agency_of(outlet: str | None, opening: str, credit_lines: Sequence[str]) -> 
     return None
 
 
-def likely_source(
-    agencies: Sequence[str | None], outlets: Sequence[str | None], times: Sequence[int | None]
-) -> Source:
+def likely_source(agencies: Sequence[str | None], outlets: Sequence[str | None], times: Sequence[int | None]) -> Source:
     """The source of a copy.
 
     An agency named by any member: the one that most name, its confidence their share. Else the outlet that has the
