@@ -24,7 +24,7 @@ _NARRATION = 1 / 3  # of the weight; two articles that have less of it are quota
 _OPENING = 50  # grams that an article opens with
 _GLANCE = 0.12  # shared weight over the lighter side; a pair with less is not scored
 
-COVERAGE_LEFT, COVERAGE_RIGHT, SCORE, SHARE_LEFT, SHARE_RIGHT, OPENING = range(6)  # columns of `figures`
+COVERAGE_LEFT, COVERAGE_RIGHT, SCORE, SHARE_LEFT, SHARE_RIGHT, OPENING, START = range(7)  # columns of `figures`
 SHARED, LONGEST = range(2)  # columns of `counts`
 _EVERYTHING, _NARRATED = range(2)  # columns of `totals`
 
@@ -93,11 +93,11 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
       passages: how many shared runs to keep.
 
     Returns:
-      figures (pairs, 6), counts (pairs, 2) and runs (pairs, passages, 2): first word in the left article and words,
+      figures (pairs, 7), counts (pairs, 2) and runs (pairs, passages, 2): first word in the left article and words,
       longest first, 0 words where there are no more.
     """
     weight, narrative, totals, bounds, at, shareable = prepared
-    figures = np.zeros((lefts.size, 6), np.float32)
+    figures = np.zeros((lefts.size, 7), np.float32)
     counts = np.zeros((lefts.size, 2), np.int32)
     runs = np.zeros((lefts.size, passages, 2), np.int32)
     longest = 1
@@ -234,6 +234,9 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
         figures[pair, SHARE_LEFT], figures[pair, SHARE_RIGHT] = a_share, b_share
         figures[pair, SCORE] = min(1.0, max(0.0, score))
         figures[pair, OPENING] = opening / min(_OPENING, max(na, nb))
+        figures[pair, START] = min(
+            _first(a_spans[:a_size], a_weight) / max(1, na), _first(b_spans[:b_size], b_weight) / max(1, nb)
+        )
     return figures, counts, runs
 
 
@@ -277,6 +280,15 @@ def _bridged(before, before_to, i, j, weight, flags, flags_other):  # type: igno
         if flags_other[word] & DIGIT:
             return False
     return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _first(spans, weight):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    """The first gram of the first shared run that says something, 0 if none does."""
+    for span in range(spans.shape[0]):
+        if weight[spans[span, 0] : spans[span, 1]].sum() > _RUN:
+            return spans[span, 0]
+    return 0
 
 
 @numba.njit(cache=True, nogil=True)

@@ -30,6 +30,8 @@ _LINK = 0.05  # a pair that scores less and shares no long run is nothing
 _WHOLE = 0.75  # coverage of a side that is as good as all of it
 _TEXT = 100.0  # weight, of about ten rare grams: equal texts that hold less may be a form or a stub
 _LISTED = 2 / 3  # of its words in short lines that are no sentences: an article so listed is a gallery or an index
+_BACKGROUND = 0.25  # of both articles stands before what they share: an outlet repeats its background under other news
+_REPEATED = 0.15  # what such a pair falls short by; a version of one article keeps its top or has a new lead alone
 _LEAD = 0.5  # share of the longer article's opening that is shared where the other is cut from it
 
 
@@ -94,7 +96,10 @@ def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions)
     figures[clones, : alignment.OPENING] = 1.0
     score = figures[:, alignment.SCORE].copy()
     listed = listed_share(gathered.flags, gathered.offsets) >= _LISTED
-    score[(gathered.outlet[lefts] == gathered.outlet[rights]) & listed[lefts] & listed[rights]] = 0.0
+    same_outlet = gathered.outlet[lefts] == gathered.outlet[rights]
+    background = same_outlet & (figures[:, alignment.START] >= _BACKGROUND)
+    score[background] = np.maximum(0.0, score[background] - np.float32(_REPEATED))
+    score[same_outlet & listed[lefts] & listed[rights]] = 0.0
     same_page = (gathered.identity[lefts] == gathered.identity[rights]) & (gathered.identity[lefts] != 0)
     score[same_page] = 1.0
     kept = np.flatnonzero((score >= _LINK) | (counts[:, alignment.LONGEST] >= options.quote_words))
