@@ -114,6 +114,14 @@ def test_every_member_has_its_score_to_the_representative() -> None:
     assert labels["relation"].to_pylist() == [None, RELATION_CODES[Relation.SAME], RELATION_CODES[Relation.VERSION]]
 
 
+def test_a_member_has_the_score_of_its_clone_where_only_that_one_was_compared() -> None:
+    pairs = _pairs((0, 1, 1.0, 1.0, 1.0), (0, 2, 1.0, 1.0, 1.0), (0, 3, 0.6, 0.9, 0.5))
+    labels = label(_catalog(4, {1: 5}), *join(links_of(pairs, OPTIONS.related), OPTIONS))
+    assert labels["representative"].to_pylist() == [1] * 4
+    assert labels["similarity"].to_pylist() == [1.0, None, 1.0, np.float32(0.6)]
+    assert None not in labels["relation"].to_pylist()[2:]
+
+
 def test_copies_do_not_depend_on_the_order_of_the_pairs() -> None:
     draw = random.Random(3)
     pairs = [
