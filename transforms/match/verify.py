@@ -84,7 +84,7 @@ def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions)
     lefts, rights = both[: left.size], both[left.size :]
     gathered = _gather(catalog, ids, str(options.signature))
     articles = catalog.num_rows
-    table = np.array(gram_weights(articles, options.frequency_cap(articles), LARGEST), np.float32)
+    table = np.array(gram_weights(articles, options.frequency_cap, LARGEST), np.float32)
     offsets = gram_offsets(gathered.offsets)
     grams = hash_grams(gathered.words, gathered.offsets)
     prepared = alignment.weigh(grams, gathered.flags, gathered.offsets, gathered.frequency, offsets, table)
