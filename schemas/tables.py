@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-CONTRACT_VERSION = "1.0"
+CONTRACT_VERSION = "1.1"
 
 _TIME = pa.timestamp("us", "UTC")
 _LIST_ITEM_IDS = 1000  # the id of a list's element is the list's id and this
@@ -178,9 +178,22 @@ COPIES = Table(
             "The articles, with their relation and similarity to the representative.",
             False,
         ),
+        Column(13, "source", pa.string(), "Likely source: an agency or the first outlet; null when nothing says so."),
+        Column(
+            14,
+            "source_evidence",
+            pa.string(),
+            "credit (articles name the agency in dateline, credits or outlet) or earliest (the first dated outlet).",
+        ),
+        Column(
+            15,
+            "source_confidence",
+            pa.float32(),
+            "Share of the articles that name the agency; or that have a date, divided among outlets of the same time.",
+        ),
     ),
     sort=("first_published", "copy_id"),
-    dictionary=("first_outlet",),
+    dictionary=("first_outlet", "source", "source_evidence"),
 )
 
 STORIES = Table(

@@ -75,6 +75,24 @@ def test_a_digest_ties_no_stories_together() -> None:
     assert _copies(_pairs(*stories, *digest), 5) == [[0, 1], [2, 3], [4]]
 
 
+def test_a_brief_behind_a_whole_reprint_costs_it_no_place_in_its_copy() -> None:
+    stories = [(0, 1, 0.9, 0.9, 0.9), (2, 3, 0.9, 0.9, 0.9)]
+    reprint = [(story, 4, 0.6, 0.95, 0.35) for story in (0, 1)] + [(story, 4, 0.35, 0.3, 0.2) for story in (2, 3)]
+    assert _copies(_pairs(*stories, *reprint), 5) == [[0, 1, 4], [2, 3]]
+
+
+def test_whole_briefs_of_two_stories_in_one_digest_tie_neither() -> None:
+    stories = [(0, 1, 0.9, 0.9, 0.9), (2, 3, 0.9, 0.9, 0.9)]
+    digest = [(story, 4, 0.6, 0.95, 0.35) for story in range(4)]
+    assert _copies(_pairs(*stories, *digest), 5) == [[0, 1], [2, 3], [4]]
+
+
+def test_a_quote_shared_by_reports_of_one_event_ties_no_copies() -> None:
+    copies = [(0, 1, 0.9, 0.9, 0.9), (2, 3, 0.9, 0.9, 0.9)]
+    event = [(a, b, 0.2, 0.2, 0.2) for a in (0, 1) for b in (2, 3)]
+    assert _copies(_pairs(*copies, *event), 4) == [[0, 1], [2, 3]]
+
+
 def test_clones_stay_with_the_one_that_speaks_for_them() -> None:
     clones = [(0, clone, 1.0, 1.0, 1.0) for clone in range(1, 50)]
     assert _copies(_pairs(*clones, (0, 50, 0.5, 0.5, 0.5)), 51) == [list(range(51))]
@@ -94,6 +112,14 @@ def test_every_member_has_its_score_to_the_representative() -> None:
     labels = label(_catalog(3), *join(links_of(_pairs((0, 1, 0.75, 0.8, 0.8), (1, 2, 0.5, 0.6, 0.6)), 0.1), OPTIONS))
     assert labels["similarity"].to_pylist() == [None, 0.75, None]
     assert labels["relation"].to_pylist() == [None, RELATION_CODES[Relation.SAME], RELATION_CODES[Relation.VERSION]]
+
+
+def test_a_member_has_the_score_of_its_clone_where_only_that_one_was_compared() -> None:
+    pairs = _pairs((0, 1, 1.0, 1.0, 1.0), (0, 2, 1.0, 1.0, 1.0), (0, 3, 0.6, 0.9, 0.5))
+    labels = label(_catalog(4, {1: 5}), *join(links_of(pairs, OPTIONS.related), OPTIONS))
+    assert labels["representative"].to_pylist() == [1] * 4
+    assert labels["similarity"].to_pylist() == [1.0, None, 1.0, np.float32(0.6)]
+    assert None not in labels["relation"].to_pylist()[2:]
 
 
 def test_copies_do_not_depend_on_the_order_of_the_pairs() -> None:

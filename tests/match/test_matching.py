@@ -35,6 +35,10 @@ def _names(pairs: pa.Table, *ids: str) -> dict[frozenset[str], dict[str, object]
     return {frozenset((known[row["left"]], known[row["right"]])): row for row in pairs.to_pylist()}
 
 
+def _score(row: dict[str, object]) -> float:
+    return float(str(row["score"]))
+
+
 def _relation(row: dict[str, object]) -> Relation:
     return next(relation for relation, code in RELATION_CODES.items() if code == row["relation"])
 
@@ -108,6 +112,101 @@ def test_clones_are_paired_with_the_first_alone(blocks_of: Blocks, prose: Prose,
     assert pairs.num_rows == 299
     assert set(pairs["left"].to_pylist()) == {min(stable_hash("test", f"a{k}") for k in range(300))}
     assert sum(clone_pairs(ref).num_rows for ref in refs) == 299
+
+
+def test_short_clones_are_one_text_though_they_hold_little_evidence(
+    blocks_of: Blocks, prose: Prose, tmp_path: Path
+) -> None:
+    report = prose(41, 1, 30)
+    refs = blocks_of([{"id": f"a{k}", "outlet": f"o{k}", "text": report} for k in range(3)])
+    pairs = match_blocks(refs, OPTIONS, str(tmp_path))
+    assert pairs["score"].to_pylist() == [1.0, 1.0]
+    assert {_relation(row) for row in pairs.to_pylist()} == {Relation.SAME}
+
+
+def test_a_gallery_of_one_outlet_is_no_text_however_much_two_pages_share(
+    blocks_of: Blocks, prose: Prose, tmp_path: Path
+) -> None:
+    teasers = "\n".join(line.rstrip(".") for line in prose(42, 12, 12).split("\n"))
+    for outlets, expected in ((("x", "x"), 0.0), (("x", "y"), 1.0), ((None, None), 1.0)):
+        refs = blocks_of([{"id": f"a{k}", "outlet": outlets[k], "text": f"Year {k}\n{teasers}"} for k in range(2)])
+        (row,) = match_blocks(refs, OPTIONS, str(tmp_path)).to_pylist()
+        assert row["score"] == pytest.approx(expected, abs=0.05)
+
+
+def test_an_outlet_that_repeats_its_background_under_other_news_makes_no_version(
+    blocks_of: Blocks, prose: Prose, tmp_path: Path
+) -> None:
+    background = prose(49, 3)
+    for outlets, joined in ((("x", "x"), False), (("x", "y"), True)):
+        news = [prose(50 + k, 3) + "\n" + background for k in range(2)]
+        refs = blocks_of([{"id": f"a{k}", "outlet": outlets[k], "text": news[k]} for k in range(2)])
+        (row,) = match_blocks(refs, OPTIONS, str(tmp_path)).to_pylist()
+        assert (row["score"] > 0.4) == joined
+    updated = [prose(52 + k, 1) + "\n" + background + "\n" + prose(54, 2) for k in range(2)]
+    refs = blocks_of([{"id": f"a{k}", "outlet": "x", "text": text} for k, text in enumerate(updated)])
+    (row,) = match_blocks(refs, OPTIONS, str(tmp_path)).to_pylist()
+    assert row["score"] > 0.7
+
+
+def test_posts_embedded_in_two_articles_are_no_evidence(blocks_of: Blocks, prose: Prose, tmp_path: Path) -> None:
+    post = prose(43, 1, 80) + " — A. Mayor (@mayor) May 5, 2020"
+    articles = {name: prose(seed, 1) + "\n" + post for name, seed in (("a", 44), ("b", 45))}
+    (row,) = match_blocks(
+        blocks_of([{"id": name, "text": text} for name, text in articles.items()]), OPTIONS, str(tmp_path)
+    ).to_pylist()
+    assert row["score"] == 0.0
+    assert row["longest_run"] >= 80
+
+
+def test_articles_that_are_all_quotation_are_compared_by_their_quotations(
+    blocks_of: Blocks, prose: Prose, tmp_path: Path
+) -> None:
+    statement = "\n".join(f"“{line}”" for line in prose(46, 6).split("\n"))
+    texts = {"a": "He said:\n" + statement, "b": prose(47, 1, 20) + "\n" + statement, "own": prose(48, 8)}
+    texts["quoting"] = texts["own"] + "\n" + statement
+    pairs = match_blocks(
+        blocks_of([{"id": name, "text": text} for name, text in texts.items()]), OPTIONS, str(tmp_path)
+    )
+    found = _names(pairs, *texts)
+    assert _score(found[frozenset(("a", "b"))]) > 0.8
+    assert _score(found[frozenset(("a", "quoting"))]) < 0.33
+
+
+@pytest.mark.parametrize("subject", ["weather", "market", "scores", "police"])
+def test_two_days_of_a_recurring_report_are_no_copies_and_two_prints_of_one_are(
+    blocks_of: Blocks, tmp_path: Path, subject: str
+) -> None:
+    places = ["Northam", "Sowerby", "Eastry", "Weston", "Middling", "Farley", "Nearby", "Overton", "Ulting", "Acton"]
+    forms = {
+        "weather": "{place} will see clear skies on day {n} with a high of {a} and a low near {b}. Winds reach {c} mph "
+        "from the south. Rain has a chance of {d} percent. The sun rises at {e} and sets at {f} over the bay.",
+        "market": "Shares in {place} closed {a} points up at {b} on day {n}. The index of small firms lost {c} points "
+        "to stand at {d}. Oil cost {e} a barrel in late trade and gold went for {f} an ounce there.",
+        "scores": "{place} beat the visitors {a} to {b} on day {n}. The captain had {c} points with {d} rebounds and "
+        "the bench added {e}. The home side shot {f} percent and plays again at the end of the week.",
+        "police": "The following is from the {place} log of day {n}. At {a} officers met a report in the {b} block of "
+        "the main road. A man of {c} was held at {d} after a stop. Bail stands at {e} and the case is {f}.",
+    }
+    draw = random.Random(subject)
+    texts = {
+        f"{place}{n}": forms[subject].format(
+            place=place, n=n, **{slot: str(draw.randrange(11, 9999)) for slot in "abcdef"}
+        )
+        for place in places
+        for n in range(12)
+    }
+    reprint = texts["Eastry3"].replace(" the end", " the very end").replace(" mph", " miles an hour")
+    reprint = reprint.replace("late trade", "later trade").replace("the case", "this case")
+    articles = [{"id": name, "outlet": name[:3] + name[-1], "text": text} for name, text in texts.items()]
+    pairs = match_blocks(blocks_of([*articles, {"id": "again", "text": reprint}]), OPTIONS, str(tmp_path))
+    again = stable_hash("test", "again")
+    others = [_score(row) for row in pairs.to_pylist() if again not in (row["left"], row["right"])]
+    assert max(others, default=0.0) < 0.33
+    scores = _names(pairs, *texts, "again")
+    best, names = max((_score(row), sorted(pair)) for pair, row in scores.items() if "again" in pair)
+    assert best > 0.05
+    assert "Eastry3" in names
 
 
 def test_a_clone_at_the_same_address_is_one_pair_even_where_its_outlet_has_other_furniture(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.training.build_characters import character_tables
 from transforms.match import words
-from transforms.match.words import CUE, DIGIT, PARAGRAPH, QUOTED, Words, split_words
+from transforms.match.words import CUE, DIGIT, LISTED, PARAGRAPH, POSTED, QUOTED, Words, split_words
 
 
 def _split(text: str) -> list[tuple[str, int]]:
@@ -51,6 +51,16 @@ def test_digits_cues_and_paragraphs_are_flagged() -> None:
     assert [word for word, flags in words if flags & DIGIT] == ["12"]
     assert [word for word, flags in words if flags & CUE] == ["report", "list"]
     assert [word for word, flags in words if flags & PARAGRAPH] == ["One", "The", "end"]
+
+
+def test_an_embedded_post_is_told_by_the_handle_and_date_it_ends_with() -> None:
+    words = _split("Big news today! — A. Mayor (@mayor) May 5, 2020\nHe (@mayor) said more than that to us later on.")
+    assert " ".join(word for word, flags in words if flags & POSTED) == "Big news today A Mayor mayor May 5 2020"
+
+
+def test_a_short_line_without_an_end_mark_is_listed() -> None:
+    words = _split("Ten best lakes\nThe lake rose.\nHe said “so”\n" + "word " * 50)
+    assert [word for word, flags in words if flags & LISTED] == ["Ten", "best", "lakes"]
 
 
 def test_a_slice_of_a_block_and_an_empty_one_are_split_alike() -> None:

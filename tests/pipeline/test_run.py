@@ -117,9 +117,9 @@ def test_the_same_run_again_does_nothing_and_says_so(
     assert [path.name for path in (out / "manifests").glob("*.json")] == ["000001.json"]
 
 
-@pytest.mark.parametrize(("seed", "workers"), [(1, 1), (0, 2)])
-def test_order_workers_and_hash_seed_change_no_byte(
-    out: Path, tmp_path: Path, folder: Path, seed: int, workers: int
+@pytest.mark.parametrize(("seed", "workers", "split"), [(1, 1, 1 << 24), (0, 2, 2000)])
+def test_order_workers_blocks_and_hash_seed_change_no_byte(
+    out: Path, tmp_path: Path, folder: Path, seed: int, workers: int, split: int
 ) -> None:
     lines = (folder / "articles.jsonl").read_text().splitlines(keepends=True)
     random.Random(seed).shuffle(lines)
@@ -128,7 +128,10 @@ def test_order_workers_and_hash_seed_change_no_byte(
     again = tmp_path / "out"
     try:
         path.write_text("".join(lines))
+        config = tmp_path / "config.toml"
+        config.write_text(f"[read]\nsplit_bytes = {split}\n")
         words = [*COPYDESK, "run", str(path), "--output", str(again), "--workers", str(workers), "--json"]
+        words += ["--config", str(config)]
         subprocess.run(
             words, check=True, env={**os.environ, "PYTHONHASHSEED": str(seed)}, cwd=ROOT, capture_output=True
         )

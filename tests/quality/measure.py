@@ -98,15 +98,17 @@ def seeds(shared: Path, work: Path) -> Figures:
 
 
 def independence(shared: Path, work: Path) -> Figures:
-    """The syndication set in another order, with two workers, under two hash seeds: files that differ, of all."""
+    """The syndication set in another order, workers, blocks and hash seed: files that differ, of all."""
     rows = rows_of(shared / "data/neardup/dev.jsonl.gz")
     given = work / "ordered.jsonl"
     hashes = []
-    for seed, workers in ((0, 1), (1, 2)):
+    config = work / "blocks.toml"
+    for seed, workers, split in ((0, 1, 1 << 24), (1, 2, 1 << 20)):
+        config.write_text(f"[read]\nsplit_bytes = {split}\n", encoding="utf-8")
         random.Random(seed).shuffle(rows)
         write_rows(given, rows)
         out = work / f"order{seed}"
-        copydesk("run", given, "--output", out, "--workers", str(workers), seed=seed)
+        copydesk("run", given, "--output", out, "--workers", str(workers), "--config", config, seed=seed)
         manifest = json.loads((out / "manifests/000001.json").read_text(encoding="utf-8"))
         hashes.append({(file["table"], file["partition"], file["part"]): file["sha256"] for file in manifest["files"]})
     first, second = hashes

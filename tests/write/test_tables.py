@@ -128,6 +128,7 @@ def test_only_shared_texts_are_copies(tmp_path: Path) -> None:
     (copy,) = written(tmp_path, [0, 1, 2, 3], 4)["copies"]
     assert (copy["copy_id"], copy["representative_id"], copy["headline"]) == (format_id(11), format_id(1), "Wire story")
     assert (copy["n_articles"], copy["outlets"], copy["first_outlet"]) == (2, ["a.example", "b.example"], "b.example")
+    assert (copy["source"], copy["source_evidence"], copy["source_confidence"]) == ("b.example", "earliest", 1.0)
     assert [member["relation"] for member in copy["members"]] == [None, "abridged"]
 
 

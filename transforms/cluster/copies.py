@@ -261,6 +261,7 @@ def label(catalog: pa.Table, joined: pa.Table, links: pa.Table) -> pa.Table:
     weakest = np.zeros(article.size, np.float32)
     weakest[at] = joined["weakest_link"].to_numpy()
     relation, similarity, scored = _to_representative(article, representative, links)
+    _through_clones(article, representative, links, (relation, similarity, scored))
     fallback = grouped & (representative != article) & ~scored
     relation[fallback] = RELATION_CODES[Relation.VERSION]
     columns = [
@@ -286,6 +287,37 @@ def _to_representative(
         similarity[at[hit]] = links["score"].to_numpy()[hit]
         scored[at[hit]] = True
     return relation, similarity, scored
+
+
+def _through_clones(
+    article: Int64Array,
+    representative: Int64Array,
+    links: pa.Table,
+    known: tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.bool_]],
+) -> None:
+    """Give members that were not compared with the representative what another of the same text is to it, in place.
+
+    Of many articles with the same words only one was compared with the others.
+    """
+    relation, similarity, scored = known
+    left, right = links["left"].to_numpy(), links["right"].to_numpy()
+    clone = np.minimum(links["left_coverage"].to_numpy(), links["right_coverage"].to_numpy()) >= _CLONE
+    if not clone.any():
+        return
+    ids, text = components(left[clone], right[clone])
+    open_ = np.flatnonzero((representative != article) & ~scored)
+    near, far = _renamed(article[open_], ids, text), _renamed(representative[open_], ids, text)
+    left, right = _renamed(left, ids, text), _renamed(right, ids, text)
+    code, score = links["relation"].to_numpy(), links["score"].to_numpy()
+    order = np.lexsort((code, right, left, score))  # of several, the strongest is the last to be kept
+    ends = zip(left[order].tolist(), right[order].tolist(), strict=True)
+    met = {frozenset(pair): at for pair, at in zip(ends, order.tolist(), strict=True)}
+    for at, a, b in zip(open_.tolist(), near.tolist(), far.tolist(), strict=True):
+        link = met.get(frozenset((a, b)))
+        if a == b or link is not None:
+            relation[at] = RELATION_CODES[Relation.SAME] if a == b else code[link]
+            similarity[at] = 1.0 if a == b else score[link]
+            scored[at] = True
 
 
 def settle_stored(pairs: pa.Table, labels: StoredTable, quote_words: int) -> pa.Table:

@@ -8,6 +8,7 @@ Int64Array = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 _NEIGHBOUR = 0.3  # score from which an article counts as a neighbour
+_WHOLE = 0.6  # median coverage of a group by an article that holds it whole
 
 
 def digest_edges(  # noqa: PLR0913, PLR0917 -- compiled
@@ -21,7 +22,8 @@ def digest_edges(  # noqa: PLR0913, PLR0917 -- compiled
     """Find the edges that a digest must lose.
 
     An article's neighbours fall into groups, tied by scores of at least `related` among themselves. With two groups
-    or more it loses its edges to each one whose median coverage of it is below `digest`.
+    or more it loses its edges to each one whose median coverage of it is below `digest`, unless it is the only one
+    that the article holds whole: that is its own text beside a borrowed paragraph, not one of several items.
 
     Args:
       left: one end of each edge, ascending with `right`.
@@ -40,8 +42,9 @@ def digest_edges(  # noqa: PLR0913, PLR0917 -- compiled
     order = np.lexsort((far, near))
     bounds = np.searchsorted(near[order], np.arange(ids.size + 1))
     cover = np.concatenate(coverage)[order].astype(np.float64)
+    held = np.concatenate(coverage[::-1])[order].astype(np.float64)
     edge = order % max(1, left.size)
-    return _digest_edges(bounds, far[order], edge, cover, score, related, digest)
+    return _digest_edges(bounds, far[order], edge, cover, held, score, related, digest)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -57,7 +60,19 @@ def _median(values):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- n
 
 
 @numba.njit(cache=True, nogil=True)
-def _digest_edges(bounds, far, edge, cover, score, related, digest):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, C901, PLR0912, PLR0913, PLR0917 -- compiled
+def _median_of(values, begin, end, group, far, name, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, PLR0913, PLR0917 -- compiled
+    """Median of an article's `values` to the neighbours in one group."""
+    chosen = np.empty(count)
+    size = 0
+    for j in range(begin, end):
+        if group[far[j]] == name:
+            chosen[size] = values[j]
+            size += 1
+    return _median(chosen[:size])
+
+
+@numba.njit(cache=True, nogil=True)
+def _digest_edges(bounds, far, edge, cover, held, score, related, digest):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, C901, PLR0912, PLR0913, PLR0917 -- compiled
     falls = np.zeros(score.size, np.bool_)
     group = np.full(bounds.size - 1, -1, np.int64)  # of each node, among the neighbours of the present one
     for node in range(bounds.size - 1):
@@ -83,18 +98,20 @@ def _digest_edges(bounds, far, edge, cover, score, related, digest):  # type: ig
             for i in range(begin, end):
                 groups += group[far[i]] == far[i]
             if groups > 1:
+                little = np.zeros(groups, np.bool_)  # by group: it covers little of the article
+                whole = np.zeros(groups, np.bool_)  # the article holds it whole
+                names = np.empty(groups, np.int64)
+                size = 0
                 for i in range(begin, end):
-                    if group[far[i]] != far[i]:
-                        continue
-                    values = np.empty(count)
-                    size = 0
-                    for j in range(begin, end):
-                        if group[far[j]] == far[i]:
-                            values[size] = cover[j]
-                            size += 1
-                    if _median(values[:size]) < digest:
+                    if group[far[i]] == far[i]:
+                        names[size] = far[i]
+                        little[size] = _median_of(cover, begin, end, group, far, far[i], count) < digest
+                        whole[size] = _median_of(held, begin, end, group, far, far[i], count) >= _WHOLE
+                        size += 1
+                for k in range(groups):
+                    if little[k] and not (whole[k] and whole.sum() == 1):
                         for j in range(begin, end):
-                            if group[far[j]] == far[i]:
+                            if group[far[j]] == names[k]:
                                 falls[edge[j]] = True
         for i in range(begin, end):
             group[far[i]] = -1

@@ -10,7 +10,7 @@ import numpy as np
 
 from transforms.match.options import FURNITURE_BIT, SHINGLE
 from transforms.match.shingles import find_slot
-from transforms.match.words import CUE, DIGIT, PARAGRAPH, QUOTED
+from transforms.match.words import CUE, DIGIT, PARAGRAPH, POSTED, QUOTED
 
 _BRIDGE, _SLACK = 20, 6  # longest gap in grams, largest difference of its two sides
 _LEAST = 300.0  # weight that coverage is at least taken of: about thirty rare grams
@@ -18,10 +18,13 @@ _RUN = 80.0  # weight of a shared run or paragraph that says something
 _OWN = 0.15  # a paragraph covered less is its article's own
 _REACH = 45  # grams before a shared run in which a cue attributes it
 _PENALTY = 0.1
+_LESSER = 3  # how much more the side that shares less counts
+_WITHIN = 0.35  # what a text within a longer one falls short by
+_NARRATION = 1 / 3  # of the weight; two articles that have less of it are quotations, which then are what counts
 _OPENING = 50  # grams that an article opens with
 _GLANCE = 0.12  # shared weight over the lighter side; a pair with less is not scored
 
-COVERAGE_LEFT, COVERAGE_RIGHT, SCORE, SHARE_LEFT, SHARE_RIGHT, OPENING = range(6)  # columns of `figures`
+COVERAGE_LEFT, COVERAGE_RIGHT, SCORE, SHARE_LEFT, SHARE_RIGHT, OPENING, START = range(7)  # columns of `figures`
 SHARED, LONGEST = range(2)  # columns of `counts`
 _EVERYTHING, _NARRATED = range(2)  # columns of `totals`
 
@@ -39,9 +42,9 @@ def weigh(grams, flags, word_offsets, frequency, offsets, table):  # type: ignor
       table: weight of a gram by frequency.
 
     Returns:
-      the weight of every gram (0 for furniture); whether it is the article's own narrative, unquoted and no furniture;
-      for each article the sums of both kinds of weight, shape (articles, 2); and the grams that another article can
-      share (in no outlet's furniture): bounds by article, where they stand in it, their hashes.
+      the weight of every gram (0 for furniture and embedded posts); whether it is the article's own narrative, which
+      quotations are not either; for each article the sums of both kinds of weight, shape (articles, 2); and the grams
+      that another article can share (in no outlet's furniture): bounds by article, where they stand in it, hashes.
     """
     weight = np.empty(frequency.size, np.float32)
     narrative = np.empty(frequency.size, np.bool_)
@@ -51,17 +54,20 @@ def weigh(grams, flags, word_offsets, frequency, offsets, table):  # type: ignor
     shareable = np.empty(frequency.size, np.uint64)
     size = 0
     for row in range(offsets.size - 1):
-        quoted = 0
+        quoted = posted = 0
         for gram in range(offsets[row], offsets[row + 1]):
             word = word_offsets[row] + gram - offsets[row]
             if gram == offsets[row]:
                 for k in range(SHINGLE):
                     quoted += flags[word + k] & QUOTED
+                    posted += flags[word + k] & POSTED
             else:
                 quoted += (flags[word + SHINGLE - 1] & QUOTED) - (flags[word - 1] & QUOTED)
+                posted += (flags[word + SHINGLE - 1] & POSTED) - (flags[word - 1] & POSTED)
             furniture = frequency[gram] >= FURNITURE_BIT
-            weight[gram] = 0.0 if furniture else table[frequency[gram]]
-            narrative[gram] = not furniture and 2 * quoted <= SHINGLE
+            foreign = furniture or 2 * posted > SHINGLE * POSTED
+            weight[gram] = 0.0 if foreign else table[frequency[gram]]
+            narrative[gram] = not foreign and 2 * quoted <= SHINGLE
             totals[row, _EVERYTHING] += weight[gram]
             if narrative[gram]:
                 totals[row, _NARRATED] += weight[gram]
@@ -87,11 +93,11 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
       passages: how many shared runs to keep.
 
     Returns:
-      figures (pairs, 6), counts (pairs, 2) and runs (pairs, passages, 2): first word in the left article and words,
+      figures (pairs, 7), counts (pairs, 2) and runs (pairs, passages, 2): first word in the left article and words,
       longest first, 0 words where there are no more.
     """
     weight, narrative, totals, bounds, at, shareable = prepared
-    figures = np.zeros((lefts.size, 6), np.float32)
+    figures = np.zeros((lefts.size, 7), np.float32)
     counts = np.zeros((lefts.size, 2), np.int32)
     runs = np.zeros((lefts.size, passages, 2), np.int32)
     longest = 1
@@ -210,12 +216,17 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
         )
         b_cover = narrated / max(_LEAST, totals[right, _NARRATED])
         b_share = all_shared / max(_LEAST, totals[right, _EVERYTHING])
+        if (
+            totals[left, _NARRATED] < _NARRATION * totals[left, _EVERYTHING]
+            and totals[right, _NARRATED] < _NARRATION * totals[right, _EVERYTHING]
+        ):
+            a_cover, b_cover = a_share, b_share
         if a_cover >= b_cover:
             penalty = _quoting(a_spans[:a_size], a_weight, a_flags, totals[left, _EVERYTHING])
         else:
             penalty = _quoting(b_spans[:b_size], b_weight, b_flags, totals[right, _EVERYTHING])
         most, least = max(a_cover, b_cover), min(a_cover, b_cover)
-        score = max((most + 2 * least) / 3, most - 0.3) - _PENALTY * penalty
+        score = max((most + _LESSER * least) / (1 + _LESSER), most - _WITHIN) - _PENALTY * penalty
         opening = 0
         for span in a_spans[:a_size] if na >= nb else b_spans[:b_size]:
             opening += max(0, min(span[1], _OPENING) - span[0])
@@ -223,6 +234,9 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
         figures[pair, SHARE_LEFT], figures[pair, SHARE_RIGHT] = a_share, b_share
         figures[pair, SCORE] = min(1.0, max(0.0, score))
         figures[pair, OPENING] = opening / min(_OPENING, max(na, nb))
+        figures[pair, START] = min(
+            _first(a_spans[:a_size], a_weight) / max(1, na), _first(b_spans[:b_size], b_weight) / max(1, nb)
+        )
     return figures, counts, runs
 
 
@@ -266,6 +280,15 @@ def _bridged(before, before_to, i, j, weight, flags, flags_other):  # type: igno
         if flags_other[word] & DIGIT:
             return False
     return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _first(spans, weight):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    """The first gram of the first shared run that says something, 0 if none does."""
+    for span in range(spans.shape[0]):
+        if weight[spans[span, 0] : spans[span, 1]].sum() > _RUN:
+            return spans[span, 0]
+    return 0
 
 
 @numba.njit(cache=True, nogil=True)

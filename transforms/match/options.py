@@ -9,7 +9,7 @@ PASSAGE = 8  # words in the passages that fingerprints are taken of; at most twi
 FURNITURE_BIT = 0x8000  # of a gram's stored frequency: it is furniture of the article's outlet
 LARGEST = FURNITURE_BIT - 1  # frequencies are stored up to here
 _LARGEST_SEED = (1 << 32) - 1  # that numpy's generator takes
-_REFERENCE_DOCUMENTS = 12_000  # the corpus size at which the weights and caps below were measured
+_REFERENCE_DOCUMENTS = 12_000  # the corpus size at which the weights below were measured
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class SignatureRule:
 class MatchOptions:
     """How articles are signed, paired and verified.
 
-    Grams in more than `max_frequency` articles weigh nothing; the cap grows with the square root of the corpus, since
-    it must stay above the largest copy.
+    Grams in more than `max_frequency` articles weigh nothing. It must stay above the distinct texts of the largest
+    copy, which depend on the outlets and not on the corpus: a cap that grew with it let recurring reports weigh.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -57,7 +57,7 @@ class MatchOptions:
     signature: SignatureRule = SignatureRule()
     bands: int = 128  # divides the permutations; two rows each: set for recall
     furniture_articles: int = 3  # a gram in so many articles of one outlet is its furniture
-    max_frequency: int = 100  # of a gram that counts as evidence, in a corpus of up to 12,000 articles
+    max_frequency: int = 100  # of a gram that counts as evidence
     min_evidence: int = 10  # grams; an article with fewer has no signature
     quote_words: int = 25  # a shared run so long is reported, copy or not
     hot_articles: int = 200  # articles under one key; above it only neighbours in id order are paired
@@ -92,9 +92,10 @@ class MatchOptions:
         if self.key_buckets & (self.key_buckets - 1):
             raise ValueError(f"key_buckets must be a power of two, not {self.key_buckets}")
 
-    def frequency_cap(self, articles: int) -> int:
-        """Largest frequency of a gram that counts as evidence in a corpus of `articles`; furniture is above it."""
-        return min(LARGEST - 1, int(self.max_frequency * math.sqrt(max(1.0, articles / _REFERENCE_DOCUMENTS))))
+    @property
+    def frequency_cap(self) -> int:
+        """Largest frequency of a gram that counts as evidence; furniture is above it."""
+        return min(LARGEST - 1, self.max_frequency)
 
 
 def gram_weights(articles: int, cap: int, largest: int) -> list[float]:

@@ -135,7 +135,7 @@ def sign_block(ref: BlockRef, stored: StoredTable, answers: StoredTable, options
     grams = hash_grams(words.values.to_numpy(), word_offsets)
     offsets = gram_offsets(word_offsets)
     frequency = mark_furniture(read_frequencies(ref, documents, answers), offsets)
-    cap = options.frequency_cap(documents.article_id.size)
+    cap = options.frequency_cap
     evidence = frequency <= cap  # furniture is above any cap
     counts = np.add.reduceat(np.append(evidence, 0), offsets[:-1]) * (np.diff(offsets) > 0)
     evidence &= np.repeat(counts >= options.min_evidence, np.diff(offsets))

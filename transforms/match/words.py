@@ -2,8 +2,9 @@
 
 A word is a run of letters, marks and digits, compared without case, accents, width (NFKD) or inner apostrophes.
 Scripts that write no spaces (Han, kana, Thai, Lao, Khmer, Burmese) give one word a character. Every word carries
-where it stands in the text and what stands around it: inside quotation marks, with a digit, first of a paragraph, a
-cue that what follows is somebody else's text.
+where it stands in the text and what stands around it: inside quotation marks, in an embedded post (a paragraph that
+ends "(@handle) date"), with a digit, first of a paragraph, a cue that what follows is somebody else's text, in a short
+line that is no sentence.
 """
 
 import functools
@@ -22,7 +23,7 @@ UInt32Array = NDArray[np.uint32]
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
 
-QUOTED, DIGIT, CUE, PARAGRAPH = 1, 2, 4, 8  # bits of a word's flags
+QUOTED, DIGIT, CUE, PARAGRAPH, LISTED, POSTED = 1, 2, 4, 8, 16, 32  # bits of a word's flags
 
 # Words after which other outlets' text tends to follow. Source: read off the development pairs of `real_pairs` (words
 # of attribution only); a paragraph that ends in a colon counts as well.
@@ -36,6 +37,8 @@ OTHER, WORD, NUMBER, SINGLE, MARK, APOSTROPHE, OPEN, CLOSE, LOW, TOGGLE, BREAK, 
 )  # of code points
 TABLE = 0x20000  # code points with a class; those above are OTHER
 _CUE_SLOTS = 256
+_SIGNATURE = 5  # words: a handle and a date after "(@", with which an embedded post ends
+_ITEM = 40  # words; a longer line without an end mark is a paragraph all the same
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,8 @@ def _split(data, offsets, classes, folded, cues):  # type: ignore[no-untyped-def
         first_of_article = n
         quoted = low = colon = inside = False
         paragraph = True
+        ended = False
+        first_of_paragraph = handle = n
         value, digit, at, until = basis, 0, begin, begin
         point: Any = 0
         p: Any = begin
@@ -197,16 +202,26 @@ def _split(data, offsets, classes, folded, cues):  # type: ignore[no-untyped-def
                 if _is_cue(mixed, cues):
                     flags[n] |= CUE
                 n += 1
-                paragraph = colon = False
+                paragraph = colon = ended = False
             if kind in (SPACE, SINGLE, MARK):
                 continue
             if kind == BREAK:
                 if colon and n > first_of_article:
                     flags[n - 1] |= CUE
+                if handle > first_of_paragraph and n - handle <= _SIGNATURE:
+                    for word in range(first_of_paragraph, n):
+                        flags[word] |= POSTED
+                if not ended and n - first_of_paragraph <= _ITEM:
+                    for word in range(first_of_paragraph, n):
+                        flags[word] |= LISTED
+                first_of_paragraph = handle = n
                 quoted = low = colon = False
                 paragraph = True
                 continue
+            ended = True
             colon = kind == COLON
+            if point == 0x40 and p - begin > 1 and data[p - 2] == 0x28:  # noqa: PLR2004 -- compiled; "(@"
+                handle = n
             if kind == OPEN:
                 quoted, low = not low, False
             elif kind == LOW:

@@ -15,6 +15,7 @@ from schemas.blocks import CLEAN, BlockRef, load
 from schemas.ids import format_id, format_ids
 from schemas.labels import Relation
 from schemas.tables import ARTICLES, COPIES, PAIRS, REJECTS, REMOVED, STORIES
+from transforms.write.sources import OPENING, agency_of, likely_source
 
 _RELATION_NAMES = pa.array([str(relation) for relation in Relation])
 _BY_TIME = [("published", "ascending"), ("outlet", "ascending"), ("article_id", "ascending")]
@@ -96,15 +97,21 @@ def copy_rows(order: pa.Table) -> pa.Table:
     shared = sizes.filter(pc.greater(sizes["count_all"], 1))["copy_id"]
     members = order.filter(pc.is_in(order["copy_id"], shared.combine_chunks()))
     groups = _groups(members, "copy_id")
+    agencies = _agencies(members)
     heads = _headlines(
         members.filter(pc.equal(members["article_id"], members["representative"])), "copy_id", ["headline"]
     )
     rows = []
     for copy_id, group in groups:
+        named = [agencies[member] for member in group["article_id"]]
+        source = likely_source(named, group["outlet"], group["published"])
         rows.append(
             _span(group)
             | {
                 "copy_id": copy_id,
+                "source": source.name,
+                "source_evidence": source.evidence,
+                "source_confidence": source.confidence,
                 "story_id": group["story_id"][0],
                 "representative_id": group["representative"][0],
                 "headline": heads[copy_id]["headline"],
@@ -209,6 +216,14 @@ def _groups(order: pa.Table, key: str) -> list[tuple[int, dict[str, list[Any]]]]
 
 def _headlines(order: pa.Table, key: str, columns: list[str]) -> dict[int, dict[str, Any]]:
     return dict(zip(order[key].to_pylist(), fetch(order, columns).to_pylist(), strict=True))
+
+
+def _agencies(members: pa.Table) -> dict[int, str | None]:
+    """The agency that each article names."""
+    clean = fetch(members, ["outlet", "credits", "text"])
+    openings = pc.utf8_slice_codeunits(clean["text"], 0, OPENING)
+    columns = (clean["outlet"].to_pylist(), openings.to_pylist(), clean["credits"].to_pylist())
+    return dict(zip(members["article_id"].to_pylist(), map(agency_of, *columns), strict=True))
 
 
 def _span(group: dict[str, list[Any]]) -> dict[str, Any]:
