@@ -11,8 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.commit import table_folder
+from pipeline.verdict import bands_met, side_by_side, what_would_turn_it
 from schemas.errors import UsageError
 from schemas.ids import parse_id
+from transforms.cluster.copies import CopyOptions
+from transforms.match.options import MatchOptions
 
 _MOST_LINES = 20
 _SHOWN = 160  # characters of a line or passage
@@ -43,7 +46,7 @@ def explain_article(output: Path, article: str) -> Facts:
 
 
 def explain_pair(output: Path, left: str, right: str) -> Facts:
-    """What two articles share, and what was made of it.
+    """What two articles share, and what was made of it; thresholds are the shipped ones.
 
     Raises:
       UsageError: one of them is not there.
@@ -52,18 +55,23 @@ def explain_pair(output: Path, left: str, right: str) -> Facts:
     a, b = _article(output, left), _article(output, right)
     found = _rows(output, "pairs", (ds.field("left_id") == left) & (ds.field("right_id") == right))
     keep = ("article_id", "copy_id", "story_id", "outlet", "headline", "date_published", "words")
-    if found:
-        verdict = f"They were compared: {found[0]['relation']}, score {found[0]['score']:.3f}."
-    else:
-        verdict = "No band, fingerprint or address brought them together, or they share no run of 25 words: no pair."
     same = {name: a[name] == b[name] and a[name] is not None for name in ("copy_id", "story_id")}
-    return {
+    facts: Facts = {
         "left": {name: a[name] for name in keep},
         "right": {name: b[name] for name in keep},
         "pair": found[0] if found else None,
         "same_copy": same["copy_id"],
         "same_story": same["story_id"],
-        "verdict": verdict,
+        "bands": bands_met(a["text"], b["text"], MatchOptions()),
+    }
+    if not found:
+        nothing = "No band, fingerprint or address brought them together, or they share no run of 25 words: no pair."
+        return facts | {"verdict": nothing}
+    (pair,) = found
+    return facts | {
+        "side_by_side": side_by_side(pair["passages"], b["text"]),
+        "verdict": f"They were compared: {pair['relation']}, score {pair['score']:.3f}, Jaccard {pair['jaccard']:.3f}.",
+        "other_verdict": what_would_turn_it(pair, CopyOptions(), together=same["copy_id"]),
     }
 
 
@@ -97,6 +105,8 @@ def _shown(value: Any) -> RenderableType:
             if item not in (None, []):
                 grid.add_row(f"  {key}", Text(_short(item)))
         return grid
+    if isinstance(value, list) and value and isinstance(value[0], int):
+        return Text("  " + ", ".join(map(str, value)))
     if isinstance(value, list):
         lines = [Text("  " + "  ".join(_short(item) for item in row.values() if item is not None)) for row in value]
         return Group(*lines) if lines else Text("  none")

@@ -82,6 +82,8 @@ def print_run(console: Console, manifest: Manifest, output: Path, *, repeated: b
     )
     facts.add_row("copies", f"{counts['copies']:,}")
     facts.add_row("stories", f"{counts['stories']:,}")
+    if counts.get("thinned_keys"):
+        facts.add_row("keys thinned", f"{counts['thinned_keys']:,} (under too many articles to compare them all)")
     console.print(facts)
     if counts["stories"]:
         console.print(story_table(output))

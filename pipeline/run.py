@@ -7,10 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from apache_beam.metrics.metric import MetricsFilter
 
 from pipeline.commit import Attempt, Dataset, Manifest, state_files
 from pipeline.config import Config
@@ -81,7 +83,7 @@ def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Resu
             folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier)
             build(pipeline, plan.items, _refused(plan), request.config, folders)
         files = _staged_files(attempt.files)
-        summary = _summary(attempt, files)
+        summary = _summary(attempt, files) | {"thinned_keys": _thinned_keys(pipeline)}
         _check_rejects(attempt, files, summary, request.config)
         manifest = dataset.commit(
             attempt,
@@ -145,6 +147,12 @@ def _summary(attempt: Attempt, files: Sequence[DataFile]) -> dict[str, int]:
         "stories": _rows(files, "stories"),
         "pairs": _rows(files, "pairs"),
     }
+
+
+def _thinned_keys(pipeline: beam.Pipeline) -> int:
+    """Keys under too many articles to pair them all; see `transforms.match.candidates`."""
+    found = pipeline.result.metrics().query(MetricsFilter().with_namespace("match").with_name("thinned_keys"))
+    return sum(counter.result for counter in found["counters"])
 
 
 def _check_rejects(attempt: Attempt, files: Sequence[DataFile], summary: Mapping[str, int], config: Config) -> None:

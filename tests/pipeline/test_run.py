@@ -189,6 +189,14 @@ def test_snapshots_and_explanations_can_be_read(out: Path, capsys: pytest.Captur
     assert facts["removed_times"] == 40
     assert main(["explain", "pair", str(out), pair["left_id"], pair["right_id"]]) == 0
     assert "abridged" in capsys.readouterr().out
+    assert main(["explain", "pair", str(out), pair["left_id"], pair["right_id"], "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["pair"]["score"] == pair["score"]
+    assert facts["pair"]["jaccard"] == pair["jaccard"]
+    assert facts["bands"]
+    assert [both["left"] for both in facts["side_by_side"]] == pair["passages"]
+    assert all(both["right"] for both in facts["side_by_side"])
+    assert "fewer shared words would part them" in facts["other_verdict"]
     assert main(["explain", "article", str(out), "0123456789abcdef"]) == 2
     assert "no such article" in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ and 4 of them). `--write` then trains on all rows.
 import argparse
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from tests.training.saved_pages import saved_pages
 from tests.training.train_pages import packed_trees
 from transforms.clean.addresses import domain_of
 from transforms.clean.linefeatures import first_features, second_features, with_logarithms
-from transforms.clean.linemodel import Trees, trees_of
+from transforms.clean.linemodel import trees_of
 from transforms.clean.linescores import Logistic, SecondStage, page_dumps, probabilities
 from transforms.clean.phrases import NO_RULE, find_cues
 from transforms.clean.textlines import Lines, measured_lines
@@ -194,11 +194,15 @@ def fit_first(features: Floats, body: Bools, weight: Floats) -> Callable[[Floats
 
 def fit_second(features: Floats, body: Bools, weight: Floats) -> SecondStage:
     """A second stage."""
+    return SecondStage(logistic(with_logarithms(features), body, weight), trees_of(boosted(features, body, weight)))
+
+
+def boosted(features: Floats, body: Bools, weight: Floats) -> dict[str, Any]:
+    """Trees node by node, as `trees_of` reads them."""
     trees = HistGradientBoostingClassifier(
         **TREES, min_samples_leaf=40, max_bins=48, early_stopping=False, random_state=0
     ).fit(features.astype(np.float32), body, weight)
-    packed = {name.removeprefix("trees_"): values for name, values in packed_trees(trees, "trees").items()}
-    return SecondStage(logistic(with_logarithms(features), body, weight), trees_of(packed))
+    return {name.removeprefix("trees_"): values for name, values in packed_trees(trees, "trees").items()}
 
 
 def logistic(features: Floats, body: Bools, weight: Floats) -> Logistic:
@@ -212,21 +216,18 @@ def trained(data: Labelled) -> dict[str, Any]:
     """A model of all rows, as it is stored."""
     own, features = first_features(data.lines, data.cued)
     first = out_of_fold(features, data, folds_of(data, 0)[data.lines.row], fit_first)
-    second = fit_second(second_features(data.lines, own, first), data.body, data.weight)
+    context = second_features(data.lines, own, first)
     return {
         "threshold": THRESHOLD,
-        "first": stored(logistic(features, data.body, data.weight)),
-        "second": stored(second.logistic),
-        "trees": stored(second.trees),
+        "first": stored(vars(logistic(features, data.body, data.weight))),
+        "second": stored(vars(logistic(with_logarithms(context), data.body, data.weight))),
+        "trees": stored(boosted(context, data.body, data.weight)),
     }
 
 
-def stored(model: Logistic | Trees) -> dict[str, Any]:
+def stored(model: Mapping[str, Any]) -> dict[str, Any]:
     """A stage as JSON."""
-    return {
-        name: np.round(value, 6).tolist() if isinstance(value, np.ndarray) else round(value, 6)
-        for name, value in vars(model).items()
-    }
+    return {name: np.round(value, 6).tolist() for name, value in model.items()}
 
 
 if __name__ == "__main__":

@@ -60,14 +60,23 @@ def _sign(hashes, offsets, multiplier, increment):  # type: ignore[no-untyped-de
     signatures = np.full((offsets.size - 1, multiplier.size), np.uint32(0xFFFFFFFF), np.uint32)
     for row in range(offsets.size - 1):
         signature = signatures[row]
-        for i in range(offsets[row], offsets[row + 1]):
-            value = hashes[i]
-            value = np.uint32(value ^ (value >> np.uint32(16)))
-            value = np.uint32(value * np.uint32(0x85EBCA6B))  # numba widens, so cast at each step
-            value = np.uint32(value ^ (value >> np.uint32(13)))
-            value = np.uint32(value * np.uint32(0xC2B2AE35))
-            value = np.uint32(value ^ (value >> np.uint32(16)))
+        stop = offsets[row + 1]
+        for i in range(offsets[row], stop, 4):  # four at a time: a third less to load and store for each
+            one, two = _finalise(hashes[i]), _finalise(hashes[min(i + 1, stop - 1)])
+            three, four = _finalise(hashes[min(i + 2, stop - 1)]), _finalise(hashes[min(i + 3, stop - 1)])
             for k in range(multiplier.size):
-                permuted = np.uint32(np.uint32(multiplier[k] * value) + increment[k])
-                signature[k] = min(signature[k], permuted)
+                times, plus = multiplier[k], increment[k]
+                low = min(np.uint32(np.uint32(times * one) + plus), np.uint32(np.uint32(times * two) + plus))
+                high = min(np.uint32(np.uint32(times * three) + plus), np.uint32(np.uint32(times * four) + plus))
+                signature[k] = min(signature[k], min(low, high))  # noqa: PLW3301 -- two at a time compile to one instruction
     return signatures
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _finalise(value):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    """Murmur3's finalizer; numba widens, so cast at each step."""
+    value = np.uint32(value ^ (value >> np.uint32(16)))
+    value = np.uint32(value * np.uint32(0x85EBCA6B))
+    value = np.uint32(value ^ (value >> np.uint32(13)))
+    value = np.uint32(value * np.uint32(0xC2B2AE35))
+    return np.uint32(value ^ (value >> np.uint32(16)))

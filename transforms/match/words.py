@@ -125,13 +125,14 @@ def _split(data, offsets, classes, folded, cues):  # type: ignore[no-untyped-def
     bounds = np.zeros(rows + 1, np.int64)
     prime = np.uint64(0x100000001B3)  # FNV-1a, over 16-bit units
     basis = np.uint64(0xCBF29CE484222325)
+    one = np.uint64(1)  # places are unsigned: numba then need not ask whether one counts from the end
     plain = np.zeros(256, np.uint8)
     for letter in range(128):
         if classes[letter] == WORD or classes[letter] == NUMBER:
             plain[letter] = folded[letter]
     n = 0
     for row in range(rows):
-        begin, end = offsets[row], offsets[row + 1]
+        begin, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
         first_of_article = n
         quoted = low = colon = inside = False
         paragraph = True
@@ -142,35 +143,37 @@ def _split(data, offsets, classes, folded, cues):  # type: ignore[no-untyped-def
         p: Any = begin
         while p <= end:
             here = p
-            while p < end and plain[data[p]]:  # most bytes are ASCII letters and digits
-                unit = plain[data[p]]
+            if p < end and plain[data[p]]:  # most bytes are ASCII letters and digits
                 if not inside:
                     inside, value, digit, at = True, basis, 0, p
-                value = (value ^ np.uint64(unit)) * prime
-                if unit < 0x3A:  # noqa: PLR2004 -- compiled
+                unit, least = plain[data[p]], np.uint8(0xFF)
+                while unit:
+                    value = (value ^ np.uint64(unit)) * prime
+                    least = min(least, unit)
+                    p += one
+                    unit = plain[data[p]] if p < end else np.uint8(0)
+                if least < 0x3A:  # noqa: PLR2004 -- compiled
                     digit = DIGIT
-                p += 1
-            if p > here:
-                until = p
-                here = p
+                until = here = p
             if p == end:
                 point, kind = 0, np.uint8(BREAK)
-                p += 1
+                p += one
             else:
                 byte = np.int64(data[p])
                 if byte < 0x80:  # noqa: PLR2004 -- compiled
                     point = byte
-                    p += 1
+                    p += one
                 elif byte < 0xE0:  # noqa: PLR2004 -- compiled
-                    point = (byte & 0x1F) << 6 | (np.int64(data[p + 1]) & 0x3F)
-                    p += 2
+                    point = (byte & 0x1F) << 6 | (np.int64(data[p + one]) & 0x3F)
+                    p += np.uint64(2)
                 elif byte < 0xF0:  # noqa: PLR2004 -- compiled
-                    point = (byte & 0x0F) << 12 | (np.int64(data[p + 1]) & 0x3F) << 6 | (np.int64(data[p + 2]) & 0x3F)
-                    p += 3
+                    point = (byte & 0x0F) << 12 | (np.int64(data[p + one]) & 0x3F) << 6
+                    point |= np.int64(data[p + np.uint64(2)]) & 0x3F
+                    p += np.uint64(3)
                 else:
-                    point = (byte & 7) << 18 | (np.int64(data[p + 1]) & 0x3F) << 12
-                    point |= (np.int64(data[p + 2]) & 0x3F) << 6 | (np.int64(data[p + 3]) & 0x3F)
-                    p += 4
+                    point = (byte & 7) << 18 | (np.int64(data[p + one]) & 0x3F) << 12
+                    point |= (np.int64(data[p + np.uint64(2)]) & 0x3F) << 6 | (np.int64(data[p + np.uint64(3)]) & 0x3F)
+                    p += np.uint64(4)
                 kind = classes[point] if point < classes.size else np.uint8(SINGLE if point < 0x32000 else OTHER)  # noqa: PLR2004 -- compiled
             if kind in (WORD, NUMBER):
                 if not inside:
@@ -231,4 +234,4 @@ def _split(data, offsets, classes, folded, cues):  # type: ignore[no-untyped-def
             elif kind == TOGGLE:
                 quoted = not quoted
         bounds[row + 1] = n
-    return bounds, hashes[:n].copy(), start[:n].copy(), length[:n].copy(), flags[:n].copy()
+    return bounds, hashes[:n], start[:n], length[:n], flags[:n]  # what was never written to takes no memory

@@ -4,6 +4,7 @@ A field of the wrong type is a reject that names it, never a silent null.
 """
 
 import datetime as dt
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from schemas.errors import Rejected, RejectReason
 from transforms.read.decode import checked
 
 Row = dict[str, Any]
+_Convert = Callable[[str, object], Any]
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "source_id": ("id", "source_id"),
@@ -51,12 +53,12 @@ def raw_row(record: Mapping[str, Any], source_uri: str, position: int, fields: M
     """
     row: Row = dict.fromkeys(RAW.names)
     row |= {"source_uri": source_uri, "position": position, "headline_inline": False}
-    for name, convert in _CONVERT.items():
-        given = [fields[alias] for alias in (name, *ALIASES[name]) if alias in fields]
-        key = next((key for key in (*given, *ALIASES[name]) if record.get(key) not in (None, "")), None)
-        value = record[key] if key else None
-        if value is not None:
-            row[name] = convert(name if key == name else f"{key} ({name})", value)
+    for name, keys, convert in _lookups(tuple(record), tuple(fields.items())):
+        for key in keys:
+            value = record[key]
+            if value not in (None, ""):
+                row[name] = convert(name if key == name else f"{key} ({name})", value)
+                break
     body = next((row[name] for name in ("text", "html") if row[name] and row[name].strip()), None)
     if body:
         checked(body)
@@ -67,6 +69,19 @@ def raw_row(record: Mapping[str, Any], source_uri: str, position: int, fields: M
         detail = "no text, html or headline: name the fields in [read.fields] of the configuration"
         raise Rejected(RejectReason.MISSING_TEXT, detail)
     return row
+
+
+@functools.lru_cache(maxsize=1024)
+def _lookups(names: tuple[str, ...], fields: tuple[tuple[str, str], ...]) -> list[tuple[str, list[str], _Convert]]:
+    """For each field of ours that a record of these `names` can give: where to look, in order, and how to read it."""
+    theirs, there = dict(fields), set(names)
+    found = []
+    for name, convert in _CONVERT.items():
+        given = [theirs[alias] for alias in (name, *ALIASES[name]) if alias in theirs]
+        keys = [key for key in (*given, *ALIASES[name]) if key in there]
+        if keys:
+            found.append((name, keys, convert))
+    return found
 
 
 def raw_table(rows: Iterable[Row]) -> pa.Table:
@@ -142,7 +157,7 @@ def _wrong(field: str, wanted: str, value: object) -> Rejected:
     return Rejected(RejectReason.BAD_FIELD, f"{field}: expected {wanted}, got {type(value).__name__}")
 
 
-_CONVERT: Mapping[str, Callable[[str, object], Any]] = {
+_CONVERT: Mapping[str, _Convert] = {
     "source_id": _identifier,
     "url": _line,
     "outlet": _line,
