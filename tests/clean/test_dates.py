@@ -36,7 +36,19 @@ def test_a_certain_day_is_read_in_utc(text: str, expected: datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "3/4/2022", "March 1", "Monday", "31 February 2022", "13:15 EST", "yesterday", "9" * 400, "no date", "1 ſeptember 2022"]
+    "text",
+    [
+        "",
+        "3/4/2022",
+        "March 1",
+        "Monday",
+        "31 February 2022",
+        "13:15 EST",
+        "yesterday",
+        "9" * 400,
+        "no date",
+        "1 ſeptember 2022",
+    ],
 )
 def test_an_uncertain_day_is_none(text: str) -> None:
     assert parse_timestamp(text) is None

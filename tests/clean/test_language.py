@@ -60,10 +60,22 @@ def test_languages_that_share_their_function_words_do_not_contradict_each_other(
 @pytest.mark.parametrize(
     ("declared", "text"),
     [
-        ("sr", "Luka je zatvorena dva dana jer se magla nije podigla, a brodovi su morali da čekaju i za to su se pripremili."),
-        ("bs-BA", "Luka je zatvorena dva dana jer se magla nije podigla, a brodovi su morali da čekaju i za to su se pripremili."),
-        ("fil", "Ang daungan ay sarado nang dalawang araw dahil sa hamog at ang mga barko ay naghintay sa pantalan ng lungsod."),
-        ("sco", "The harbour wis steekit for twa days acause the haar wadna lift, and the ferries had tae bide at the pier."),
+        (
+            "sr",
+            "Luka je zatvorena dva dana jer se magla nije podigla, a brodovi su morali da čekaju i za to su se pripremili.",
+        ),
+        (
+            "bs-BA",
+            "Luka je zatvorena dva dana jer se magla nije podigla, a brodovi su morali da čekaju i za to su se pripremili.",
+        ),
+        (
+            "fil",
+            "Ang daungan ay sarado nang dalawang araw dahil sa hamog at ang mga barko ay naghintay sa pantalan ng lungsod.",
+        ),
+        (
+            "sco",
+            "The harbour wis steekit for twa days acause the haar wadna lift, and the ferries had tae bide at the pier.",
+        ),
         ("yi", "דער האפן איז געווען פארמאכט צוויי טעג ווייל דער נעפל האט זיך נישט אויפגעהויבן"),
         ("as", "কুঁৱলী নুঠাৰ বাবে বন্দৰখন দুদিন বন্ধ আছিল আৰু ফেৰীবোৰে ঘাটত অপেক্ষা কৰিছিল"),
     ],
