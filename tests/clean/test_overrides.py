@@ -94,6 +94,15 @@ def test_a_selected_body_is_all_of_it_and_nothing_else() -> None:
     }
 
 
+def test_a_page_without_the_selected_element_is_rejected_with_its_selector() -> None:
+    caption = "<figure><figcaption>The ferry leaves the quay on a grey morning in March.</figcaption></figure>"
+    record = {"source_uri": "m", "position": 0, "headline_inline": False, "outlet": OUTLET, "html": page(caption)}
+    options = CleanOptions(outlets={OUTLET: OutletRules(select=("div.story", "p.lead"))})
+    articles, rejects = clean_tables([pa.Table.from_pylist([record], RAW)], options)
+    assert articles.num_rows == 0
+    assert [(row["reason"], "div.story, p.lead" in row["detail"]) for row in rejects.to_pylist()] == [("no_body", True)]
+
+
 def test_selectors_work_in_snippets() -> None:
     html = f"<p>{BODY[0]}</p><p class='club'>{PROMO}</p>"
     article = clean(OutletRules(remove_selectors=(".club",)), html=html)
