@@ -114,8 +114,8 @@ def settle_marks(page: Page, rules: OutletRules) -> Page:
             else:
                 label, rule = line.label, line.rule
             lines.append(PageLine(text, label, rule, line.score, line.signature))
-    if rules.select and all(line.rule != SELECT or line.label is not Label.BODY for line in lines):
-        raise Rejected(RejectReason.NO_BODY, f"no text in {', '.join(rules.select)}: see `select` of the outlet")
+    if rules.select and not any(line.rule == SELECT and line.label is Label.BODY for line in lines):
+        raise Rejected(RejectReason.NO_BODY, f"no line is in {', '.join(rules.select)}: see `select` of its outlet")
     return Page(lines, page.metadata, page.quality_flags)
 
 
