@@ -1,7 +1,8 @@
 """`copydesk extract`: the cleaner alone, without Beam, for measuring and for one's own corpora.
 
 A manifest row is `{id, html: path beside the manifest | text, url?, outlet?}`; a prediction row is
-`{id, text, headline, date_published, authors, language, removed, seconds}`. With `--learn` the furniture of each
+`{id, text, headline, description, date_published, authors, language, removed, quality_flags, seconds}`, and `error`
+where the text is empty for a reason. With `--learn` the furniture of each
 outlet is learned over the whole manifest first, as a run does.
 """
 
@@ -84,7 +85,7 @@ def _manifest_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _has_content(row: dict[str, Any]) -> bool:
-    return isinstance(row.get("html"), str) or isinstance(row.get("text"), str)
+    return (isinstance(row.get("html"), str) and row["html"] != "") or isinstance(row.get("text"), str)
 
 
 def _raw_rows(
@@ -157,9 +158,11 @@ def _empty(name: str) -> dict[str, Any]:
         "id": name,
         "text": "",
         "headline": None,
+        "description": None,
         "date_published": None,
         "authors": [],
         "language": None,
         "removed": [],
+        "quality_flags": [],
         "seconds": 0.0,
     }

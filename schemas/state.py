@@ -19,7 +19,7 @@ class StateTable(NamedTuple):
     name: str
     fields: tuple[pa.Field, ...]
     sort: tuple[str, ...]
-    dictionary: tuple[str, ...] = ("outlet", "keys", "key", "places", "example")  # columns that repeat themselves
+    dictionary: tuple[str, ...] = ("outlet", "key", "example")  # columns that repeat themselves; lists gain nothing
 
     @property
     def schema(self) -> pa.Schema:

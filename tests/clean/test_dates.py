@@ -27,6 +27,8 @@ from transforms.clean.dates import date_in_address, is_dateline, parse_timestamp
         ("2022年2月7日 13時15分", datetime(2022, 2, 7, 13, 15, tzinfo=UTC)),
         ("Oct 15, 2024, 12:47 PM UTC+2", datetime(2024, 10, 15, 10, 47, tzinfo=UTC)),
         ("13/4/2022", datetime(2022, 4, 13, tzinfo=UTC)),
+        ("20 EKİM 2024", datetime(2024, 10, 20, tzinfo=UTC)),
+        ("20 KASIM 2024", datetime(2024, 11, 20, tzinfo=UTC)),
     ],
 )
 def test_a_certain_day_is_read_in_utc(text: str, expected: datetime) -> None:
@@ -34,7 +36,19 @@ def test_a_certain_day_is_read_in_utc(text: str, expected: datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "3/4/2022", "March 1", "Monday", "31 February 2022", "13:15 EST", "yesterday", "9" * 400, "no date"]
+    "text",
+    [
+        "",
+        "3/4/2022",
+        "March 1",
+        "Monday",
+        "31 February 2022",
+        "13:15 EST",
+        "yesterday",
+        "9" * 400,
+        "no date",
+        "1 ſeptember 2022",
+    ],
 )
 def test_an_uncertain_day_is_none(text: str) -> None:
     assert parse_timestamp(text) is None
@@ -52,6 +66,7 @@ def test_the_date_after_published_wins_over_an_earlier_one() -> None:
         "Published 2 hours ago",
         "March 1",
         "Updated: 7. Februar 2022",
+        "20 EKİM 2024",
     ],
 )
 def test_a_line_that_only_says_when_is_a_dateline(line: str) -> None:

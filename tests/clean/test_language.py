@@ -57,6 +57,35 @@ def test_languages_that_share_their_function_words_do_not_contradict_each_other(
     assert settle_language(declared, text) == declared
 
 
+@pytest.mark.parametrize(
+    ("declared", "text"),
+    [
+        (
+            "sr",
+            "Luka je zatvorena dva dana jer se magla nije podigla, a brodovi su morali da čekaju i za to su se pripremili.",
+        ),
+        (
+            "bs-BA",
+            "Luka je zatvorena dva dana jer se magla nije podigla, a brodovi su morali da čekaju i za to su se pripremili.",
+        ),
+        (
+            "fil",
+            "Ang daungan ay sarado nang dalawang araw dahil sa hamog at ang mga barko ay naghintay sa pantalan ng lungsod.",
+        ),
+        (
+            "sco",
+            "The harbour wis steekit for twa days acause the haar wadna lift, and the ferries had tae bide at the pier.",
+        ),
+        ("yi", "דער האפן איז געווען פארמאכט צוויי טעג ווייל דער נעפל האט זיך נישט אויפגעהויבן"),
+        ("as", "কুঁৱলী নুঠাৰ বাবে বন্দৰখন দুদিন বন্ধ আছিল আৰু ফেৰীবোৰে ঘাটত অপেক্ষা কৰিছিল"),
+    ],
+)
+def test_a_language_we_have_no_words_of_is_not_overruled_by_the_one_it_is_like(declared: str, text: str) -> None:
+    assert settle_language(None, text) not in {None, declared}
+    assert settle_language(declared, text) == declared
+    assert settle_language(declared, SENTENCES["de"]) == "de"
+
+
 @pytest.mark.parametrize("text", ["", "Fog 3-2", "xq zv bnk wrtl pfff grmbl zzt krk vvv", "1234 5678 " * 20])
 def test_a_text_that_sounds_like_nothing_keeps_what_is_declared(text: str) -> None:
     assert settle_language("zu", text) == "zu"

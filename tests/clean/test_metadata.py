@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
-from transforms.clean.metadata import Metadata, choose_metadata, read_declared
+from transforms.clean.declared import read_declared
+from transforms.clean.metadata import Metadata, choose_metadata
 
 
 def read(head: str, linked_data: str = "", headings: tuple[str, ...] = (), dates: tuple[str, ...] = ()) -> Metadata:

@@ -10,6 +10,7 @@ from pipeline.cli import main
 from schemas.blocks import RAW
 from transforms.clean.articles import CleanOptions, clean_tables
 from transforms.clean.overrides import OutletRules
+from transforms.clean.page import PageLimits
 
 OUTLET = "harbour.example"
 BODY = [
@@ -93,11 +94,35 @@ def test_a_selected_body_is_all_of_it_and_nothing_else() -> None:
     }
 
 
+def test_a_page_without_the_selected_element_is_rejected_with_its_selector() -> None:
+    caption = "<figure><figcaption>The ferry leaves the quay on a grey morning in March.</figcaption></figure>"
+    record = {"source_uri": "m", "position": 0, "headline_inline": False, "outlet": OUTLET, "html": page(caption)}
+    options = CleanOptions(outlets={OUTLET: OutletRules(select=("div.story", "p.lead"))})
+    articles, rejects = clean_tables([pa.Table.from_pylist([record], RAW)], options)
+    assert articles.num_rows == 0
+    assert [(row["reason"], "div.story, p.lead" in row["detail"]) for row in rejects.to_pylist()] == [("no_body", True)]
+
+
 def test_selectors_work_in_snippets() -> None:
     html = f"<p>{BODY[0]}</p><p class='club'>{PROMO}</p>"
     article = clean(OutletRules(remove_selectors=(".club",)), html=html)
     assert article["text"] == BODY[0]
     assert rules_of(article) == {PROMO: "outlet-remove-selector"}
+
+
+def test_what_is_selected_in_a_snippet_stays_whatever_phrases_it_has() -> None:
+    line = "Sign up for our newsletter and get the best stories in your inbox."
+    html = "".join(f"<p>{text}</p>" for text in (*BODY, line))
+    assert line in rules_of(clean(OutletRules(), html=html))
+    assert clean(OutletRules(select=("p",)), html=html)["text"] == "\n".join([*BODY, line])
+
+
+def test_a_page_that_its_selectors_make_too_large_is_rejected_once() -> None:
+    html = page().replace("</p>", "")
+    record = {"source_uri": "m", "position": 0, "headline_inline": False, "outlet": OUTLET, "html": html}
+    options = CleanOptions(PageLimits(nodes=html.count("<")), outlets={OUTLET: OutletRules(select=("div.text",))})
+    articles, rejects = clean_tables([pa.Table.from_pylist([record], RAW)], options)
+    assert (articles.num_rows, rejects["reason"].to_pylist()) == (0, ["too_complex"])
 
 
 @pytest.mark.parametrize(

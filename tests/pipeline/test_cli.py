@@ -116,4 +116,7 @@ def test_extract_takes_any_id_and_gives_a_row_for_every_row(tmp_path: Path) -> N
     rows = [json.loads(line) for line in predictions.read_text().splitlines()]
     assert [(row["id"], bool(row["text"])) for row in rows] == [("0", True), ("1", False)]
     assert "missing_text" in rows[1]["error"]
+    assert set(rows[1]) - {"error"} == set(rows[0])
     assert main(["extract", str(manifest), "--output", str(tmp_path / "nowhere/p.jsonl")]) == 2
+    manifest.write_text('{"id": 1, "html": ""}\n')
+    assert main(["extract", str(manifest), "--output", str(predictions)]) == 2

@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from selectolax.lexbor import LexborHTMLParser
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from transforms.clean.declared import read_declared
 from transforms.clean.linetext import LINE_FEATURES
-from transforms.clean.metadata import choose_metadata, read_declared
+from transforms.clean.metadata import choose_metadata
 from transforms.clean.page import choose_lines
 from transforms.clean.pagefeatures import (
     considered,

@@ -99,7 +99,7 @@ def is_dateline(line: str) -> bool:
     if len(line) > _LONGEST_DATELINE or _DIGIT.search(line) is None:
         return False
     worded = False
-    for match in _TOKENS.finditer(line.lower()):
+    for match in _TOKENS.finditer(_lower(line)):
         token = match[0]
         if token.isdigit():
             if len(token) > _MOST_DIGITS + 4:
@@ -111,6 +111,11 @@ def is_dateline(line: str) -> bool:
     if worded and (_RELATIVE.search(line) or _MONTH_DAY.search(line)):
         return True
     return (worded or len(line) >= _SHORTEST_IN_DIGITS) and next(_days(line), None) is not None
+
+
+def _lower(text: str) -> str:
+    """Lower case; Turkish "EKİM" has no dot of its own then, which `str.lower` leaves."""
+    return text.replace("İ", "i").lower()
 
 
 def _is_date_word(token: str) -> bool:
@@ -136,7 +141,7 @@ def _days(text: str) -> Iterator[tuple[datetime, int, int]]:
             month, day = (second, first) if first > 12 else (first, second)  # noqa: PLR2004 -- months
         else:
             name = next(value for key, value in parts.items() if key[0] == "m")
-            month = int(name) if name.isdigit() else _MONTH[name.lower()]
+            month = int(name) if name.isdigit() else _MONTH.get(_lower(name), 0)
             day = int(next(value for key, value in parts.items() if key[0] == "d"))
         try:
             yield datetime(year, month, day, tzinfo=UTC), match.start(), match.end()

@@ -1,7 +1,8 @@
 """Which language an article is in: what is declared, unless the text says otherwise.
 
 Where a script belongs to one language, the script decides; else the function words at the text's beginning do (they
-are up to half of any paragraph). What sounds like none of the languages we know keeps what was declared.
+are up to half of any paragraph). What sounds like none of the languages we know keeps what was declared, and so does
+a declared one that we have no words of and that would be taken for the one found (`near` in data/languages.toml).
 """
 
 import tomllib
@@ -67,11 +68,6 @@ class _Vocabulary(NamedTuple):
     matrix: NDArray[np.float32]  # a row a word: 1 in each of its languages, then 1 shared among them
 
 
-def _vocabularies() -> dict[str, _Vocabulary]:
-    tables = tomllib.loads(resources.files(__package__).joinpath("data/languages.toml").read_text("utf-8"))
-    return {script: _vocabulary(words) for script, words in tables.items()}
-
-
 def _vocabulary(words_of: dict[str, str]) -> _Vocabulary:
     row = {
         word: number for number, word in enumerate(sorted({w for words in words_of.values() for w in words.split()}))
@@ -92,7 +88,9 @@ def _script_of_characters() -> NDArray[np.int8]:
     return script
 
 
-_VOCABULARIES = _vocabularies()
+_TABLES = tomllib.loads(resources.files(__package__).joinpath("data/languages.toml").read_text("utf-8"))
+_NEAR = {language: frozenset(others.split()) for language, others in _TABLES.pop("near").items()}
+_VOCABULARIES = {script: _vocabulary(words) for script, words in _TABLES.items()}
 _SCRIPT = _script_of_characters()
 
 
@@ -104,12 +102,14 @@ def settle_language(declared: str | None, text: str) -> str | None:
     """
     scores = _scores(text)
     if not scores:
-        return declared
+        return declared or None
     best = max(scores, key=lambda language: scores[language])
-    if declared is None:
+    if not declared:
         return best
     own = declared.partition("-")[0].lower()
     own = "no" if own in {"nb", "nn"} else own
+    if own in _NEAR.get(best, ()) and own not in scores:
+        return declared
     contradicted = scores[best] >= max(_CERTAIN, _CLEAR * scores.get(own, 0.0))
     return best if contradicted and own != best else declared
 

@@ -22,6 +22,7 @@ import soupsieve
 from bs4 import BeautifulSoup
 from numpy.typing import NDArray
 
+from schemas.errors import Rejected, RejectReason
 from schemas.labels import Label
 from transforms.clean.page import Page, PageLine
 from transforms.clean.textlines import line_keys
@@ -95,7 +96,11 @@ def mark_elements(html: str, rules: OutletRules) -> str:
 
 
 def settle_marks(page: Page, rules: OutletRules) -> Page:
-    """Turn the marks in a page's lines into labels; a line that is inside in part is cut where the mark stands."""
+    """Turn the marks in a page's lines into labels; a line that is inside in part is cut where the mark stands.
+
+    Raises:
+      Rejected: NO_BODY when nothing that is selected has text: the outlet has changed its pages.
+    """
     depth = {_OUT: 0, _IN: 0}
     lines: list[PageLine] = []
     for line in page.lines:
@@ -109,6 +114,8 @@ def settle_marks(page: Page, rules: OutletRules) -> Page:
             else:
                 label, rule = line.label, line.rule
             lines.append(PageLine(text, label, rule, line.score, line.signature))
+    if rules.select and not any(line.rule == SELECT and line.label is Label.BODY for line in lines):
+        raise Rejected(RejectReason.NO_BODY, f"no line is in {', '.join(rules.select)}: see `select` of its outlet")
     return Page(lines, page.metadata, page.quality_flags)
 
 

@@ -15,9 +15,10 @@ from selectolax.lexbor import LexborHTMLParser
 from schemas.errors import Rejected, RejectReason
 from schemas.labels import Label
 from transforms.clean.dates import is_dateline
+from transforms.clean.declared import read_declared
 from transforms.clean.linemodel import body_scores
 from transforms.clean.linetext import LINE_FEATURES
-from transforms.clean.metadata import Metadata, choose_metadata, read_declared
+from transforms.clean.metadata import Metadata, choose_metadata
 from transforms.clean.pagecues import load_cues
 from transforms.clean.pagefeatures import considered, line_signatures
 from transforms.clean.pagescan import MAX_DEPTH, Scan, scan_page

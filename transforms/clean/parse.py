@@ -21,7 +21,7 @@ from transforms.clean.fragments import FRAGMENT_START, is_fragment, read_fragmen
 from transforms.clean.label import HEADLINE_ONLY, SAMPLE, STAGE, edge_lines
 from transforms.clean.language import with_languages
 from transforms.clean.outlets import STATISTICS
-from transforms.clean.overrides import NO_RULES, OutletRules, mark_elements, settle_marks
+from transforms.clean.overrides import NO_RULES, SELECT, OutletRules, mark_elements, settle_marks
 from transforms.clean.page import Page, PageLimits, PageLine, read_page
 from transforms.clean.phrases import NO_RULE, find_cues
 from transforms.clean.plaintext import (
@@ -64,12 +64,13 @@ def parse_block(
             continue
         with _rejecting(record, rejects):
             page = _read_markup(record, limits)
-            articles[at] = _page_fields(record, page)
-            rules = outlets.get(articles[at]["outlet"])
+            fields = _page_fields(record, page)
+            rules = outlets.get(fields["outlet"])
             pages[at] = _read_marked(record, limits, rules) if rules and rules.selects else page
+            articles[at] = fields
     plain = [at for at, record in enumerate(records) if _is_plain(record)]
-    fields, lines = _parse_plain(records, raw, plain, rejects)
-    articles |= fields
+    texts, lines = _parse_plain(records, raw, plain, rejects)
+    articles |= texts
     order = sorted(articles)
     parsed = pa.Table.from_pylist([articles[at] for at in order], PARSED)
     if pages:
@@ -306,7 +307,7 @@ def _page_lines(pages: dict[int, Page], fragments: list[int]) -> pa.Table:
     score = np.array(scores, np.float32)
     if fragments:
         cues = find_cues(measured, np.bincount(measured.row)[measured.row].astype(np.int32))
-        taken = np.isin(measured.row, fragments) & (label == BODY) & (cues.rule != NO_RULE)
+        taken = np.isin(measured.row, fragments) & (label == BODY) & (rule != SELECT) & (cues.rule != NO_RULE)
         label[taken] = cues.labels()[taken]
         rule[taken] = [cues.rules[index].name for index in cues.rule[taken]]
     columns = [
