@@ -56,7 +56,7 @@ def test_stop_words_single_letters_and_null_texts_give_no_terms() -> None:
 
 
 def test_scripts_without_spaces_give_pairs_of_characters() -> None:
-    assert len(hashes("橋が落ちた。")[0]) == 4
+    assert len(hashes("大橋崩落。")[0]) == 3
 
 
 def test_a_limit_keeps_the_first_terms() -> None:
@@ -99,5 +99,11 @@ def test_neighbours_are_the_articles_that_share_heavy_terms() -> None:
 
 def test_a_crowded_neighbourhood_lowers_a_similarity() -> None:
     left, right = np.zeros(12, np.int32), np.arange(1, 13, dtype=np.int32)
+    scaled = similarity.scale_locally(left, right, np.full(12, 0.3), 14, 10, 0.12, 0.25)
+    assert scaled == pytest.approx(np.full(12, 0.3 - 0.25 * (0.3 + 0.12)))
+
+
+def test_the_size_of_its_own_story_does_not_count_against_an_article() -> None:
+    left, right = np.zeros(12, np.int32), np.arange(1, 13, dtype=np.int32)
     scaled = similarity.scale_locally(left, right, np.full(12, 0.5), 14, 10, 0.12, 0.25)
-    assert scaled == pytest.approx(np.full(12, 0.5 - 0.25 * (0.5 + 0.12)))
+    assert scaled == pytest.approx(np.full(12, 0.5 - 0.25 * (0.12 + 0.12)))

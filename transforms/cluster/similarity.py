@@ -21,6 +21,7 @@ UInt32Array = NDArray[np.uint32]
 
 LEAD_TERMS = 70  # the lead is the headline and so many terms of the text
 _LEAD_LENGTH, _BODY_LENGTH = 60.0, 250.0  # a usual length, fixed: BM25's average
+_OWN_STORY = 0.4  # see `scale_locally`
 _SAME_TOPIC, _SAME_STORY, _OTHERS = 0.15, 0.35, 20.0  # see `similarities`
 
 
@@ -145,6 +146,12 @@ def similarities(pairs: Pairs, factor: Float64Array, articles: Vectors) -> Float
     return _similarities(pairs.left, pairs.right, factor, *articles, weight)[0]
 
 
+def plain(pairs: Pairs, articles: Vectors) -> Float64Array:
+    """Similarity of each pair by all its terms, 0..1, whatever their neighbourhood."""
+    every = np.ones(len(articles.terms), np.float32)
+    return _similarities(pairs.left, pairs.right, np.ones(len(pairs.left)), *articles, every)[0]
+
+
 @nb.njit(cache=True, nogil=True)
 def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0917 -- arrays of two tables, one inner loop
     left: Int32Array,
@@ -222,14 +229,15 @@ def scale_locally(  # noqa: PLR0913, PLR0917 -- the pairs and the setting, flat
 ) -> Float64Array:
     """Take from each similarity a share of how crowded both neighbourhoods are: S - share · (r_i + r_j).
 
-    r_i is the mean of the `nearest` largest similarities of i, missing ones as 0, and at least `floor`: without that
-    small runs are over-merged. Source: CSLS, Conneau et al. 2018, "Word Translation Without Parallel Data".
+    r_i is the mean of the `nearest` largest similarities of i up to .4, missing ones as 0, and at least `floor`:
+    without that small runs are over-merged. Above .4 is the article's own story, whose size must not count against it.
+    Source: CSLS, Conneau et al. 2018, "Word Translation Without Parallel Data".
     """
     best = np.zeros((articles, nearest), np.float64)  # ascending
     for pair in range(len(left)):
         for i in (left[pair], right[pair]):
             row = best[i]
-            if score[pair] > row[0]:
+            if row[0] < score[pair] <= _OWN_STORY:
                 k = 0
                 while k + 1 < nearest and row[k + 1] < score[pair]:
                     row[k] = row[k + 1]
