@@ -52,8 +52,14 @@ def test_a_story_tells_what_most_of_its_texts_name() -> None:
 
 def test_labels_carry_the_runner_up_and_the_weakest_link() -> None:
     rows = [
-        (1, "Storm Ulla floods Port Brenn", "Storm Ulla flooded Port Brenn as the Vell burst.", None, "2019-03-04"),
-        (2, "Port Brenn under water", "The Vell burst over Port Brenn in storm Ulla.", None, "2019-03-04"),
+        (
+            1,
+            "Storm Ulla floods Port Brenn",
+            "Storm Ulla flooded Port Brenn on Monday as the Vell burst.",
+            None,
+            "2019-03-04",
+        ),
+        (2, "Port Brenn under water", "On Monday the Vell burst over Port Brenn in storm Ulla.", None, "2019-03-04"),
         (
             3,
             "Mayor asks for money",

@@ -64,7 +64,7 @@ class Agreement(NamedTuple):
     next_day: float = 0.9  # nearest event days one day apart
     other_day: float = 0.3  # two days apart or more
     other_week: float = 0.1  # a week apart or more
-    other_weekday: float = 0.5  # days not known, no weekday in common
+    other_weekday: float = 0.4  # days not known, no weekday in common
     far: float = 0.1  # lost, in the end, to publications more than two days apart
     decay_days: float = 5.0
 
