@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -14,7 +15,9 @@ from pipeline.commit import table_folder
 from pipeline.verdict import bands_met, side_by_side, what_would_turn_it
 from schemas.errors import UsageError
 from schemas.ids import parse_id
+from schemas.tables import ARTICLES
 from transforms.cluster.copies import CopyOptions
+from transforms.cluster.reasons import nearness
 from transforms.match.options import MatchOptions
 
 _MOST_LINES = 20
@@ -24,25 +27,57 @@ Facts = dict[str, Any]
 
 
 def explain_article(output: Path, article: str) -> Facts:
-    """An article's labels, its nearest neighbours, and every line that was taken out of it.
+    """An article's labels, why it is in its story, its copies and pairs, and every line that was taken out of it.
 
     Raises:
       UsageError: no such article.
     """
     row = _article(output, article)
     row["text"] = row["text"].split("\n", 1)[0]
-    mates = _rows(
-        output, "articles", ds.field("story_id") == row["story_id"], ["article_id", "copy_id", "outlet", "headline"]
-    )
     pairs = _rows(output, "pairs", (ds.field("left_id") == article) | (ds.field("right_id") == article))
     return {
         "article": row,
         "copy": _one(output, "copies", "copy_id", row["copy_id"]),
         "story": _one(output, "stories", "story_id", row["story_id"]),
-        "story_members": [mate for mate in mates if mate["article_id"] != article],
+        **_why_in_story(output, article),
         "pairs": sorted(pairs, key=lambda pair: -pair["score"]),
         "removed": _rows(output, "removed", ds.field("article_id") == article, ["line", "label", "rule", "text"]),
     }
+
+
+def _why_in_story(output: Path, article: str) -> Facts:
+    """The members of its story nearest to an article, by which terms and days, and the story that came second."""
+    row = _article(output, article)
+    own, rival = row["story_id"], row["story_runner_up_id"]
+    if own is None:
+        return {"story_members": []}
+    others = [mate for mate in _rows(output, "articles", ds.field("story_id") == own) if mate["article_id"] != article]
+    rivals = _rows(output, "articles", ds.field("story_id") == rival) if rival is not None else []
+    compared = nearness(pa.Table.from_pylist([row, *others, *rivals], schema=ARTICLES.schema))
+    near = [
+        {
+            "similarity": found.similarity,
+            "days": found.days,
+            "hours_apart": _hours_apart(row, mate),
+            **{name: mate[name] for name in ("article_id", "copy_id", "outlet", "headline")},
+            "terms": found.terms,
+        }
+        for mate, found in zip(others + rivals, compared, strict=True)
+    ]
+    members = sorted(near[: len(others)], key=lambda mate: -mate["similarity"] * mate["days"])
+    told = _one(output, "stories", "story_id", rival) if rival is not None else None
+    best = max(near[len(others) :], key=lambda mate: mate["similarity"] * mate["days"], default=None)
+    return {
+        "story_members": members,
+        "runner_up": told
+        and {name: told[name] for name in ("story_id", "headline", "n_articles", "first_published")}
+        | {"score": row["story_runner_up_score"], "nearest": best},
+    }
+
+
+def _hours_apart(row: Facts, other: Facts) -> float | None:
+    a, b = row["date_published"], other["date_published"]
+    return abs((a - b).total_seconds()) / 3600 if a is not None and b is not None else None
 
 
 def explain_pair(output: Path, left: str, right: str) -> Facts:
@@ -102,7 +137,7 @@ def _shown(value: Any) -> RenderableType:
     if isinstance(value, dict):
         grid = Table.grid(padding=(0, 2))
         for key, item in value.items():
-            if item not in (None, []):
+            if item is not None and item != []:
                 grid.add_row(f"  {key}", Text(_short(item)))
         return grid
     if isinstance(value, list) and value and isinstance(value[0], int):

@@ -161,6 +161,12 @@ STORY_LABELS = pa.schema(
         pa.field("story_id", pa.int64(), nullable=False),
         pa.field("score", pa.float32(), nullable=False),  # mean link to the rest of the story; 1 when alone
         pa.field("lead", pa.bool_(), nullable=False),  # the copy that represents the story
+        pa.field("format", pa.uint8(), nullable=False),  # FORMAT_CODES
+        pa.field("rival", pa.int64()),  # the other story that it is linked to most; null where it has no link to any
+        pa.field("rival_score", pa.float32()),  # mean link to that
+        pa.field("weakest_link", pa.float32()),  # the lowest link at which the story was joined; null when alone
+        pa.field("names", pa.list_(pa.string())),  # of the story, most frequent first; null but at the lead
+        pa.field("terms", pa.list_(pa.string())),  # of the story, heaviest first; null but at the lead
     ]
 )
 

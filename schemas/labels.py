@@ -31,5 +31,15 @@ class Relation(StrEnum):
         return self is not Relation.QUOTES
 
 
+class Format(StrEnum):
+    """What form an article has; all but reports join stories under rules of their own."""
+
+    REPORT = "report"
+    LIVE = "live"
+    ROUNDUP = "roundup"
+    RECURRING = "recurring"  # weather, markets, listings
+
+
 LABEL_CODES = {label: code for code, label in enumerate(Label)}
 RELATION_CODES = {relation: code for code, relation in enumerate(Relation)}
+FORMAT_CODES = {form: code for code, form in enumerate(Format)}

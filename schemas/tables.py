@@ -73,6 +73,15 @@ MEMBER = pa.struct(
     ]
 )
 
+STORY_DAY = pa.struct(
+    [
+        pa.field("day", pa.date32(), nullable=False),  # UTC
+        pa.field("n_articles", pa.int32(), nullable=False),
+        pa.field("n_new_texts", pa.int32(), nullable=False),  # texts first published that day
+        pa.field("n_outlets", pa.int32(), nullable=False),  # known outlets that published that day
+    ]
+)
+
 ARTICLES = Table(
     "articles",
     "One row for each article that was kept, without its furniture.",
@@ -145,9 +154,27 @@ ARTICLES = Table(
         Column(24, "source_uri", pa.string(), "The file or stream it was read from.", False),
         Column(25, "source_id", pa.string(), "The id it had at its source, else the file's name without ending."),
         Column(26, "fetched_at", _TIME, "When it was fetched, if the source says so."),
+        Column(
+            27,
+            "story_runner_up_id",
+            pa.string(),
+            "The other story that the article's copy is linked to most; null when it has no link to any.",
+        ),
+        Column(
+            28,
+            "story_runner_up_score",
+            pa.float32(),
+            "Mean similarity of the article's copy to its runner-up, on the scale of story_score.",
+        ),
+        Column(
+            29,
+            "format",
+            pa.string(),
+            "live, roundup or recurring, which join stories under rules of their own; null for all else.",
+        ),
     ),
     sort=("date_published", "outlet", "article_id"),
-    dictionary=("outlet", "language", "section", "copy_relation", "date_source", "source_uri"),
+    dictionary=("outlet", "language", "section", "copy_relation", "date_source", "source_uri", "format"),
 )
 
 COPIES = Table(
@@ -207,7 +234,8 @@ STORIES = Table(
             4,
             "representative_id",
             pa.string(),
-            "The article that stands for the story: the representative of its most central copy.",
+            "The article that stands for the story: the representative of the copy with the highest story_score that "
+            "is no round-up or live page; of equal ones the earliest, then the one of the smallest copy_id.",
             False,
         ),
         Column(5, "n_articles", pa.int32(), "Articles in the story.", False),
@@ -218,9 +246,35 @@ STORIES = Table(
         Column(10, "first_published", _TIME, "Earliest known date_published."),
         Column(11, "last_published", _TIME, "Latest known date_published."),
         Column(12, "cohesion", pa.float32(), "Mean story_score of its copies.", False),
+        Column(
+            13, "weakest_link", pa.float32(), "Lowest link at which the story was joined; null when it is one copy."
+        ),
+        Column(
+            14,
+            "version",
+            pa.int32(),
+            "How many runs made or changed it; a run over all its inputs makes every story anew, so 1.",
+        ),
+        Column(
+            15,
+            "status",
+            pa.string(),
+            "open, or closed when last_published is over 30 days before the newest article; null without a date.",
+        ),
+        Column(
+            16, "last_new_published", _TIME, "When the latest of its texts was first published: later ones are copies."
+        ),
+        Column(17, "timeline", pa.list_(STORY_DAY), "Its days, in order; articles without a date are left out."),
+        Column(
+            18,
+            "names",
+            pa.list_(pa.string()),
+            "Up to 8 names of people, places and bodies, by how many of its texts have them.",
+        ),
+        Column(19, "terms", pa.list_(pa.string()), "Up to 8 words that tell it from other news, the heaviest first."),
     ),
     sort=("first_published", "story_id"),
-    dictionary=("first_outlet",),
+    dictionary=("first_outlet", "status"),
 )
 
 PAIRS = Table(

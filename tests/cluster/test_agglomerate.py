@@ -11,7 +11,7 @@ def cluster(nodes: int, edges: dict[tuple[int, int], float], cut: float = 0.1) -
     edges = dict(sorted(edges.items()))
     left = np.array([a for a, _ in edges], np.int32)
     right = np.array([b for _, b in edges], np.int32)
-    return agglomerate(nodes, left, right, np.array(list(edges.values()), np.float64), cut).tolist()
+    return agglomerate(nodes, left, right, np.array(list(edges.values()), np.float64), cut)[0].tolist()
 
 
 def average_linkage(nodes: int, edges: dict[tuple[int, int], float], cut: float) -> list[int]:

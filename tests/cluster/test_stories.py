@@ -1,6 +1,7 @@
 """From clean articles to stories."""
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -15,7 +16,9 @@ from schemas import blocks
 from schemas.blocks import BlockRef, StoredTable
 from transforms.cluster.stories import ClusterStories, StoryOptions, features, label_stories, representatives
 
-ARTICLES = [  # id, headline, text, caption, published
+Row = tuple[int, str, str, str | None, str | None]
+
+ARTICLES: list[Row] = [  # id, headline, text, caption, published
     (
         1,
         "Storm Ulla floods Port Brenn",
@@ -37,7 +40,7 @@ ARTICLES = [  # id, headline, text, caption, published
 ]
 
 
-def clean(rows: list[tuple[int, str, str, str | None, str | None]]) -> pa.Table:
+def clean(rows: Sequence[Row]) -> pa.Table:
     def filled(field: pa.Field) -> pa.Array:
         values = {
             "article_id": [row[0] for row in rows],
@@ -61,7 +64,7 @@ def alone(ids: list[int]) -> pa.Table:
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, blocks.COPY_LABELS, strict=True)], blocks.COPY_LABELS)
 
 
-def stories(rows: list[tuple[int, str, str, str | None, str | None]], options: StoryOptions | None = None) -> pa.Table:
+def stories(rows: Sequence[Row], options: StoryOptions | None = None) -> pa.Table:
     options = options or StoryOptions()
     copies = alone([row[0] for row in rows])
     found = features(representatives(clean(rows), copies), options)
@@ -89,9 +92,7 @@ def test_every_story_has_one_lead_and_lone_copies_score_one() -> None:
 
 @given(st.permutations(ARTICLES), st.integers(1, 6))
 @settings(max_examples=20, deadline=None)
-def test_neither_order_nor_blocks_change_a_label(
-    rows: list[tuple[int, str, str, str | None, str | None]], cut: int
-) -> None:
+def test_neither_order_nor_blocks_change_a_label(rows: Sequence[Row], cut: int) -> None:
     options = StoryOptions()
     copies = alone([row[0] for row in rows])
     parts = [features(representatives(clean(part), copies), options) for part in (rows[:cut], rows[cut:])]

@@ -202,7 +202,7 @@ def stories(shared: Path, work: Path) -> Figures:
     figures: Figures = {}
     for name in STORY_SETS:
         truth = shared / f"data/stories/{name}.jsonl.gz"
-        given = write_rows(work / f"{name}.jsonl", map(_without_leaks, rows_of(truth)))
+        given = write_rows(work / f"{name}.jsonl", map(without_leaks, rows_of(truth)))
         copydesk("run", given, "--output", work / name)
         found = clusters(shared, truth, work / name, "story", "story_id")
         figures |= {f"stories.{name}.{key}": found[key] for key in ("bcubed_f1", "ari")}
@@ -250,7 +250,7 @@ def _minute(text: str | None) -> datetime | None:
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).replace(second=0, microsecond=0)
 
 
-def _without_leaks(row: Mapping[str, Any]) -> dict[str, Any]:
+def without_leaks(row: Mapping[str, Any]) -> dict[str, Any]:
     """Drop what gives the story away: dates of roundups and of the scraper."""
     leaks = (
         row["source_dataset"].startswith("UCI")

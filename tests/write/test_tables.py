@@ -23,7 +23,7 @@ from schemas.blocks import (
     store_new,
 )
 from schemas.ids import format_id
-from schemas.labels import RELATION_CODES, Relation
+from schemas.labels import FORMAT_CODES, RELATION_CODES, Format, Relation
 from schemas.tables import ARTICLES, TABLES
 from transforms.write import rows
 from transforms.write.parquet import write_parquet
@@ -84,7 +84,11 @@ def stored(tmp_path: Path, order: list[int], cut: int) -> dict[str, StoredTable]
         (3, 13, 3, None, None, None),
         (4, 14, 4, None, None, None),
     ]
-    stories = [(11, 21, 0.25, True), (13, 21, 0.75, False), (14, 22, 1.0, True)]
+    stories = [
+        (11, 21, 0.25, True, 0, None, None, 0.5, ["Port Brenn"], ["flood"]),
+        (13, 21, 0.75, False, FORMAT_CODES[Format.LIVE], 22, 0.125, 0.5, None, None),
+        (14, 22, 1.0, True, 0, None, None, None, [], []),
+    ]
     pair = (1, 2, same, 0.75, 0.5, 1.0, 0.5, 5, 5, ["First paragraph"])
     reject = ("memory", 9, None, "read", "bad_json", "line 10", None)
     tables = {
@@ -138,6 +142,29 @@ def test_a_story_is_told_by_its_leading_copy(tmp_path: Path) -> None:
     assert (first["n_articles"], first["n_copies"], first["cohesion"]) == (3, 2, 0.5)
     assert (first["first_published"], first["last_published"]) == (DAY, DAY + dt.timedelta(days=1))
     assert (second["n_articles"], second["first_published"]) == (1, None)
+
+
+def test_a_story_says_what_it_is_about_and_when_something_new_was_reported(tmp_path: Path) -> None:
+    first, second = written(tmp_path, [0, 1, 2, 3], 4)["stories"]
+    assert (first["names"], first["terms"], first["weakest_link"]) == (["Port Brenn"], ["flood"], 0.5)
+    assert first["last_new_published"] == DAY + dt.timedelta(days=1)
+    assert first["timeline"] == [
+        {"day": DAY.date(), "n_articles": 2, "n_new_texts": 1, "n_outlets": 2},
+        {"day": DAY.date() + dt.timedelta(days=1), "n_articles": 1, "n_new_texts": 1, "n_outlets": 0},
+    ]
+    assert (second["last_new_published"], second["timeline"], second["weakest_link"]) == (None, [], None)
+
+
+def test_a_story_without_news_for_a_month_is_closed_and_one_without_dates_has_no_status() -> None:
+    day = 86_400_000_000
+    assert [rows.status(last, 31 * day) for last in (0, day, None)] == ["closed", "open", None]
+
+
+def test_an_article_names_its_runner_up_and_its_format(tmp_path: Path) -> None:
+    articles = written(tmp_path, [0, 1, 2, 3], 4)["articles"]
+    assert [article["format"] for article in articles] == [None, None, "live", None]
+    assert [article["story_runner_up_id"] for article in articles] == [None, None, format_id(22), None]
+    assert articles[2]["story_runner_up_score"] == 0.125
 
 
 def test_removed_lines_are_in_order_of_article_and_line(tmp_path: Path) -> None:

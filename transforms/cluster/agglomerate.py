@@ -30,7 +30,9 @@ def _link(between: float, n: float, m: float, within_n: float, within_m: float) 
 
 
 @nb.njit(cache=True, nogil=True)
-def agglomerate(nodes: int, left: Int32Array, right: Int32Array, weight: Float64Array, cut: float) -> Int64Array:  # noqa: C901, PLR0912, PLR0915 -- one algorithm, one place
+def agglomerate(  # noqa: C901, PLR0912, PLR0915 -- one algorithm, one place
+    nodes: int, left: Int32Array, right: Int32Array, weight: Float64Array, cut: float
+) -> tuple[Int64Array, Float64Array]:
     """Merge the two clusters of the strongest link until none reaches `cut`.
 
     Args:
@@ -41,7 +43,8 @@ def agglomerate(nodes: int, left: Int32Array, right: Int32Array, weight: Float64
       cut: least link, above 0.
 
     Returns:
-      shape (nodes,): the smallest member of each article's cluster.
+      the smallest member of each article's cluster, and the lowest link at which that was joined (1 when alone);
+      shape (nodes,) each.
     """
     room = 4 * len(left) + 16
     entry_to = np.empty(room, np.int32)  # linked lists of a cluster's edges, latest neighbour first
@@ -50,6 +53,7 @@ def agglomerate(nodes: int, left: Int32Array, right: Int32Array, weight: Float64
     head = np.full(2 * nodes, -1, np.int32)
     size = np.ones(2 * nodes, np.float64)
     inside = np.ones(2 * nodes, np.float64)  # W
+    weakest = np.ones(2 * nodes, np.float64)
     alive = np.ones(2 * nodes, np.bool_)
     parent = np.full(2 * nodes, -1, np.int32)
     used = 0
@@ -69,6 +73,7 @@ def agglomerate(nodes: int, left: Int32Array, right: Int32Array, weight: Float64
     made = nodes
     while waiting:
         a, b = np.int32(ends[0] >> 32), np.int32(ends[0] & 0xFFFFFFFF)
+        strongest = links[0]
         waiting -= 1
         _pop(links, ends, waiting)
         if not (alive[a] and alive[b]):
@@ -91,6 +96,7 @@ def agglomerate(nodes: int, left: Int32Array, right: Int32Array, weight: Float64
         new = np.int32(made)
         made += 1
         parent[a] = parent[b] = new
+        weakest[new] = min(strongest, weakest[a], weakest[b])
         size[new] = size[a] + size[b]
         inside[new] = inside[a] + inside[b] + 2.0 * between
         if used + 2 * count > room:
@@ -113,12 +119,14 @@ def agglomerate(nodes: int, left: Int32Array, right: Int32Array, weight: Float64
             parent[cluster] = parent[parent[cluster]]
     smallest = np.full(2 * nodes, -1, np.int64)
     label = np.empty(nodes, np.int64)
+    lowest = np.empty(nodes, np.float64)
     for i in range(nodes):
         root = parent[i] if parent[i] >= 0 else i
         if smallest[root] < 0:
             smallest[root] = i
         label[i] = smallest[root]
-    return label
+        lowest[i] = weakest[root]
+    return label, lowest
 
 
 @nb.njit(cache=True, nogil=True)
@@ -200,3 +208,40 @@ def mean_links(label: Int64Array, left: Int32Array, right: Int32Array, weight: F
     for i in range(len(label)):
         total[i] = total[i] / (sizes[label[i]] - 1) if sizes[label[i]] > 1 else 1.0
     return total
+
+
+@nb.njit(cache=True, nogil=True)
+def best_other(
+    label: Int64Array, left: Int32Array, right: Int32Array, weight: Float64Array
+) -> tuple[Int64Array, Float64Array]:
+    """The other cluster that each article is linked to most, or -1, and its mean weight to that, missing edges as 0."""
+    nodes = len(label)
+    sizes = np.zeros(nodes, np.int64)
+    starts = np.zeros(nodes + 1, np.int64)  # both directions of the edges, by article
+    for i in range(nodes):
+        sizes[label[i]] += 1
+    for at in range(len(left)):
+        starts[left[at] + 1] += 1
+        starts[right[at] + 1] += 1
+    for i in range(nodes):
+        starts[i + 1] += starts[i]
+    room = starts[:nodes].copy()
+    other, weights = np.empty(2 * len(left), np.int64), np.empty(2 * len(left), np.float64)
+    for at in range(len(left)):
+        a, b = left[at], right[at]
+        other[room[a]], weights[room[a]] = label[b], weight[at]
+        other[room[b]], weights[room[b]] = label[a], weight[at]
+        room[a] += 1
+        room[b] += 1
+    sums = np.zeros(nodes, np.float64)
+    best, score = np.full(nodes, -1, np.int64), np.zeros(nodes, np.float64)
+    for i in range(nodes):
+        for at in range(starts[i], starts[i + 1]):
+            sums[other[at]] += weights[at]
+        for at in range(starts[i], starts[i + 1]):
+            mean = sums[other[at]] / sizes[other[at]]
+            if other[at] != label[i] and (mean > score[i] or (mean == score[i] and mean > 0 and other[at] < best[i])):
+                best[i], score[i] = other[at], mean
+        for at in range(starts[i], starts[i + 1]):
+            sums[other[at]] = 0.0
+    return best, score

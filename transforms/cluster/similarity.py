@@ -145,6 +145,12 @@ def similarities(pairs: Pairs, factor: Float64Array, articles: Vectors) -> Float
     return _similarities(pairs.left, pairs.right, factor, *articles, weight)[0]
 
 
+def plain(pairs: Pairs, articles: Vectors) -> Float64Array:
+    """Similarity of each pair by all its terms, 0..1, whatever their neighbourhood."""
+    every = np.ones(len(articles.terms), np.float32)
+    return _similarities(pairs.left, pairs.right, np.ones(len(pairs.left)), *articles, every)[0]
+
+
 @nb.njit(cache=True, nogil=True)
 def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0917 -- arrays of two tables, one inner loop
     left: Int32Array,

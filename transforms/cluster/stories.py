@@ -13,11 +13,13 @@ from typing import Any, ClassVar, NamedTuple
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas import blocks, ids
 from schemas.blocks import BlockRef, StoredTable
-from transforms.cluster import agglomerate, events, neighbours, similarity, terms
+from transforms.cluster import agglomerate, events, formats, neighbours, similarity, words
+from transforms.cluster.terms import tokenise
 from transforms.cluster.vocabulary import background
 
 Int64Array = NDArray[np.int64]
@@ -31,6 +33,11 @@ FEATURES = pa.schema(
         pa.field("terms", pa.list_(pa.uint32()), nullable=False),  # similarity.Vectors
         pa.field("lead", pa.list_(pa.float32()), nullable=False),
         pa.field("body", pa.list_(pa.float32()), nullable=False),
+        pa.field("format", pa.uint8(), nullable=False),  # FORMAT_CODES
+        pa.field("names", pa.list_(pa.string()), nullable=False),  # words.Words
+        pa.field("words", pa.list_(pa.string()), nullable=False),
+        pa.field("word_terms", pa.list_(pa.uint32()), nullable=False),
+        pa.field("word_mass", pa.list_(pa.float32()), nullable=False),
     ]
 )
 
@@ -68,9 +75,9 @@ class StoryOptions:
 
 
 class StoryGraph(NamedTuple):
-    """Articles in order of time, and the links among them."""
+    """Articles (FEATURES) in order of time, and the links among them."""
 
-    copy_ids: Int64Array
+    articles: pa.Table
     left: NDArray[np.int32]
     right: NDArray[np.int32]
     link: NDArray[np.float64]
@@ -128,13 +135,16 @@ def representatives(articles: pa.Table, copies: pa.Table) -> pa.Table:
 def features(articles: pa.Table, options: StoryOptions) -> pa.Table:
     """Features (FEATURES) of clean articles that carry a `copy_id`."""
     articles = articles.combine_chunks()
-    vectors = similarity.vectors(
-        terms.tokenise(articles["headline"]), terms.tokenise(articles["text"], options.text_terms), background()
-    )
+    headlines, texts = (articles[name].combine_chunks().fill_null("") for name in ("headline", "text"))
+    head, text = tokenise(headlines), tokenise(texts, options.text_terms)
+    vectors = similarity.vectors(head, text, background())
     days = events.days_of(articles)
     offsets = pa.array(vectors.offsets, pa.int32())
     lists = [pa.ListArray.from_arrays(offsets, pa.array(values)) for values in vectors[:3]]
-    return pa.Table.from_arrays([articles["copy_id"].combine_chunks(), *map(pa.array, days), *lists], schema=FEATURES)
+    form = pa.array(formats.formats_of(headlines))
+    told = words.words_of(headlines, texts, head, text, vectors)
+    columns = [articles["copy_id"].combine_chunks(), *map(pa.array, days), *lists, form, *told]
+    return pa.Table.from_arrays(columns, schema=FEATURES)
 
 
 def story_graph(gathered: pa.Table, options: StoryOptions) -> StoryGraph:
@@ -143,25 +153,25 @@ def story_graph(gathered: pa.Table, options: StoryOptions) -> StoryGraph:
     rows = gathered.take(pa.array(order)).combine_chunks()
     count = rows.num_rows
     days = events.Days(*(rows[name].to_numpy() for name in ("first_day", "last_day", "weekdays")))
-    words, lead, body = (rows[name].combine_chunks() for name in ("terms", "lead", "body"))
-    offsets = np.concatenate([[0], np.cumsum(words.value_lengths().to_numpy())]).astype(np.int64)
-    words_flat, lead_flat, body_flat = (column.flatten().to_numpy() for column in (words, lead, body))
-    vectors = similarity.Vectors(words_flat, lead_flat, body_flat, offsets)
+    term, lead, body = (rows[name].combine_chunks().flatten().to_numpy() for name in ("terms", "lead", "body"))
+    lengths = pc.list_value_length(rows["terms"]).to_numpy()
+    vectors = similarity.Vectors(term, lead, body, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
     pairs = neighbours.neighbours(neighbours.heaviest(vectors), options.neighbours, options.floor, options.posting_cap)
     factor = events.agreements(pairs.left, pairs.right, days, events.Agreement())
+    factor *= formats.agreements(pairs.left, pairs.right, rows["format"].to_numpy(), days.last)
     score = similarity.similarities(pairs, factor, vectors)
     link = similarity.scale_locally(
         pairs.left, pairs.right, score, count, options.crowd_nearest, options.crowd_floor, options.crowd_share
     )
     strong = link > 0
-    return StoryGraph(rows["copy_id"].to_numpy(), pairs.left[strong], pairs.right[strong], link[strong])
+    return StoryGraph(rows, pairs.left[strong], pairs.right[strong], link[strong])
 
 
 def label_stories(gathered: pa.Table, copy_ids: Int64Array, options: StoryOptions) -> pa.Table:
     """Stories (STORY_LABELS) of the copies whose features are given; copies without features stay alone.
 
     A story is represented by the copy of the highest mean link to the rest; of equal ones by the earliest, then by the
-    smallest id.
+    smallest id. Round-ups and live pages never do, unless they are alone.
 
     Args:
       gathered: FEATURES, in whatever order.
@@ -169,19 +179,62 @@ def label_stories(gathered: pa.Table, copy_ids: Int64Array, options: StoryOption
       options: the setting.
     """
     graph = story_graph(gathered, options)
-    label = agglomerate.agglomerate(len(graph.copy_ids), graph.left, graph.right, graph.link, options.cut)
-    score = agglomerate.mean_links(label, graph.left, graph.right, graph.link).astype(np.float32)
-    story = np.array([ids.group_id("story", [copy]) for copy in copy_ids.tolist()], np.int64)
-    scores, lead = np.ones(len(copy_ids), np.float32), np.ones(len(copy_ids), np.bool_)
-    order = np.lexsort((np.arange(len(label)), -score, label))
+    here, form = graph.articles["copy_id"].to_numpy(), graph.articles["format"].to_numpy()
+    label, weakest = group(graph, form, options.cut)
+    edges = (label, graph.left, graph.right, graph.link)
+    score = agglomerate.mean_links(*edges).astype(np.float32)
+    rival, rival_score = agglomerate.best_other(*edges)
+    order = np.lexsort((np.arange(len(label)), -score, formats.is_late(form), label))
     starts = np.flatnonzero(np.diff(label[order], prepend=-1))
-    at = np.searchsorted(copy_ids, graph.copy_ids)
-    for members in np.split(order, starts[1:]):
-        if len(members) > 1:
-            places = at[members]
-            story[places] = ids.group_id("story", graph.copy_ids[members].tolist())
-            scores[places] = score[members]
-            lead[places[1:]] = False
-    return pa.Table.from_arrays(
-        [pa.array(copy_ids, pa.int64()), pa.array(story), pa.array(scores), pa.array(lead)], schema=blocks.STORY_LABELS
-    )
+    lead = np.zeros(len(label), np.bool_)
+    lead[order[starts]] = True
+    story = np.empty(len(label), np.int64)
+    names: list[list[str] | None] = [None] * len(label)
+    terms: list[list[str] | None] = [None] * len(label)
+    told = words.Teller(graph.articles)
+    for members in np.split(order, starts[1:]) if len(order) else []:
+        story[members] = ids.group_id("story", here[members].tolist())
+        names[members[0]], terms[members[0]] = told.tell(members.tolist())
+    columns = {
+        "copy_id": here,
+        "story_id": story,
+        "score": score,
+        "lead": lead,
+        "format": form,
+        "rival": pa.array(story[rival], mask=rival < 0),
+        "rival_score": pa.array(rival_score.astype(np.float32), mask=rival < 0),
+        "weakest_link": pa.array(weakest.astype(np.float32), mask=np.bincount(label)[label] == 1),
+        "names": pa.array(names, pa.list_(pa.string())),
+        "terms": pa.array(terms, pa.list_(pa.string())),
+    }
+    labels = pa.table(columns, schema=blocks.STORY_LABELS)
+    absent = np.setdiff1d(copy_ids, here, assume_unique=True)
+    return pa.concat_tables([labels, _alone(absent)]).sort_by("copy_id").combine_chunks()
+
+
+def group(graph: StoryGraph, form: NDArray[np.uint8], cut: float) -> tuple[Int64Array, NDArray[np.float64]]:
+    """Stories of a graph as labels, and the lowest link of each; what is late joins its best story at the end."""
+    count, late = len(form), formats.is_late(form)
+    edges = (graph.left, graph.right, graph.link)
+    first = ~(late[graph.left] | late[graph.right])
+    label, weakest = agglomerate.agglomerate(count, *(column[first] for column in edges), cut)
+    once = ~(late[graph.left] & late[graph.right])
+    best, link = agglomerate.best_other(label, *(column[once] for column in edges))
+    joins = late & (link >= cut)
+    label[joins] = best[joins]
+    np.minimum.at(weakest, label[joins], link[joins])  # of the member that names the story, then of all
+    return label, weakest[label]
+
+
+def _alone(copy_ids: Int64Array) -> pa.Table:
+    """Labels of copies that are a story each."""
+    columns: dict[str, Any] = {
+        name: pa.nulls(len(copy_ids), kind)
+        for name, kind in zip(blocks.STORY_LABELS.names, blocks.STORY_LABELS.types, strict=True)
+    }
+    columns["copy_id"] = copy_ids
+    columns["story_id"] = np.array([ids.group_id("story", [copy]) for copy in copy_ids.tolist()], np.int64)
+    columns["score"] = np.ones(len(copy_ids), np.float32)
+    columns["lead"] = np.ones(len(copy_ids), np.bool_)
+    columns["format"] = np.zeros(len(copy_ids), np.uint8)
+    return pa.table(columns, schema=blocks.STORY_LABELS)

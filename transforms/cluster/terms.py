@@ -1,12 +1,14 @@
 """Words of news text as 32-bit hashes of their stems, straight from the UTF-8 bytes of an Arrow column.
 
 A term is a lower-cased word or number: possessives and inner apostrophes off, stop words and single letters out,
-English endings cut. Scripts written without spaces give overlapping pairs of characters instead.
+English endings cut. Chinese and Japanese give overlapping pairs of characters instead, none with a particle or
+hiragana in it.
 The hash names the stem for good: the background table ships hashes and no words.
 """
 
 # ruff: noqa: PLR2004 -- the figures are code points and bytes; a name for each would say less
 
+from importlib import resources
 from typing import NamedTuple
 
 import numba as nb
@@ -36,6 +38,10 @@ doesnt didnt wont wouldnt couldnt shouldnt isnt arent wasnt werent hasnt havent 
 thats whats lets monday tuesday wednesday thursday friday saturday sunday
 """
 
+_PARTICLES = (
+    "的了在是我有和就不都一上也很到说說要去你会會着著没沒这這那为為与與及等对對将將已于於从從被其个個们們她他它曜"
+)
+
 _WORD = 48  # bytes of a word that count
 _FNV_OFFSET = 2166136261
 _FNV_PRIME = 16777619
@@ -46,6 +52,16 @@ class Terms(NamedTuple):
 
     hashes: UInt32Array
     offsets: Int64Array
+    starts: Int64Array  # where each stands among the bytes of the column, shape (terms,)
+    stops: Int64Array
+    marks: UInt8Array  # CAPITAL, OPENING and ADJACENT, or'ed
+
+
+CAPITAL = 1  # begins with a capital letter
+OPENING = 2  # the first word of a line or sentence, or after a quotation mark
+ADJACENT = 4  # nothing but a space or hyphen stands between it and the term before
+_FOREIGN = 8  # a stop word of another language; such are taken out of texts that have more of them than English ones
+_LEAST_FOREIGN = 3
 
 
 def tokenise(texts: pa.Array, limit: int = 1 << 30) -> Terms:
@@ -56,7 +72,25 @@ def tokenise(texts: pa.Array, limit: int = 1 << 30) -> Terms:
       limit: terms kept of a text.
     """
     data, offsets = utf8(texts)
-    return Terms(*_tokenise(data, offsets, limit, _STOPS, _CLASSES))
+    return Terms(*_tokenise(data, offsets, limit, _STOPS, _FOREIGN_STOPS, _CLASSES, _BREAKS))
+
+
+def cut(texts: pa.Array, starts: Int64Array, stops: Int64Array) -> pa.Array:
+    """The pieces of a column between the byte positions that `Terms` gives, as strings."""
+    data, offsets = _cut(utf8(texts)[0], starts, stops)
+    return pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(data))
+
+
+@nb.njit(cache=True, nogil=True)
+def _cut(data: UInt8Array, starts: Int64Array, stops: Int64Array) -> tuple[UInt8Array, NDArray[np.int32]]:
+    offsets = np.zeros(len(starts) + 1, np.int32)
+    for i in range(len(starts)):
+        offsets[i + 1] = offsets[i] + stops[i] - starts[i]
+    out = np.empty(offsets[-1], np.uint8)
+    for i in range(len(starts)):
+        for k in range(stops[i] - starts[i]):
+            out[offsets[i] + k] = data[starts[i] + k]
+    return out, offsets
 
 
 def utf8(texts: pa.Array) -> tuple[UInt8Array, Int64Array]:
@@ -143,11 +177,19 @@ def _decode(data: UInt8Array, at: int, stop: int) -> tuple[np.int64, int]:
 
 
 @nb.njit(cache=True, nogil=True)
-def _tokenise(  # noqa: C901, PLR0912, PLR0915 -- one pass over the bytes; calls would cost more than the work
-    data: UInt8Array, offsets: Int64Array, limit: int, stops: UInt32Array, classes: UInt8Array
-) -> tuple[UInt32Array, Int64Array]:
+def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass over the bytes; calls would cost more than the work
+    data: UInt8Array,
+    offsets: Int64Array,
+    limit: int,
+    stops: UInt32Array,
+    foreign_stops: UInt32Array,
+    classes: UInt8Array,
+    breaks: UInt8Array,
+) -> tuple[UInt32Array, Int64Array, Int64Array, Int64Array, UInt8Array]:
     texts = len(offsets) - 1
-    hashes = np.empty((offsets[-1] - offsets[0]) // 2 + texts + 1, np.uint32)
+    room = (offsets[-1] - offsets[0]) // 2 + texts + 1
+    hashes, marks = np.empty(room, np.uint32), np.empty(room, np.uint8)
+    starts, stops_at = np.empty(room, np.int64), np.empty(room, np.int64)
     ends = np.zeros(texts + 1, np.int64)
     word = np.empty(_WORD + 4, np.uint8)
     count = 0
@@ -156,11 +198,20 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0915 -- one pass over the bytes; calls
         first = count
         size = 0
         possessive = -1  # length of the word before a last apostrophe
+        apostrophe = at  # where that stands
         previous = 0  # last character of a script without spaces
+        began = ended = at  # of this word, of the term before
+        mark = 0
+        opening = OPENING
+        english = foreign = 0  # stop words
         while at <= stop and count - first < limit:
             if at < stop:
                 kind = classes[data[at]]  # the lower-cased character, 0 for a separator, 255 outside ASCII
                 if 0 < kind < 255:
+                    if size == 0:
+                        began = at
+                        mark = opening | (CAPITAL if kind != data[at] else 0)
+                        opening = 0
                     if size < _WORD:
                         word[size] = kind
                         size += 1
@@ -168,6 +219,8 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0915 -- one pass over the bytes; calls
                     continue
                 if kind == 0 and size == 0:
                     previous = 0
+                    if _closes(data[at]):
+                        opening = OPENING
                     at += 1
                     continue
                 code, step = _decode(data, at, stop)
@@ -176,6 +229,11 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0915 -- one pass over the bytes; calls
             letter = code >= 0xC0 and code not in (0xD7, 0xF7) and not 0x2000 <= code <= 0x2BFF
             spaceless = 0x3040 <= code <= 0x30FF or 0x3400 <= code <= 0x9FFF
             if letter and not spaceless and not 0x3000 <= code <= 0x303F and not 0xFF00 <= code <= 0xFF0F:
+                if size == 0:
+                    began = at
+                    raised = step == 2 and code & 0x3F != data[at + 1] & 0x3F
+                    mark = opening | (CAPITAL if raised else 0)
+                    opening = 0
                 if size < _WORD:
                     if step == 2:
                         word[size] = 0xC0 | (code >> 6)
@@ -191,6 +249,7 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0915 -- one pass over the bytes; calls
                 after = data[at + step]
                 if (code in (39, 0x2019)) and ((97 <= (after | 32) <= 122) or after >= 0xC3):
                     possessive = size
+                    apostrophe = at
                     at += step
                     continue
                 digits = 48 <= word[size - 1] <= 57 and 48 <= after <= 57
@@ -203,34 +262,63 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0915 -- one pass over the bytes; calls
                     at += step
                     continue
             if size:
+                stopped = at
                 if possessive >= 0 and size == possessive + 1 and word[possessive] == 115:
                     size = possessive
+                    stopped = apostrophe
                 if size > 1:
                     value = _hash(word, size)
-                    if not _contains(stops, value):
+                    if _contains(stops, value):
+                        english += 1
+                    else:
+                        if _contains(foreign_stops, value):
+                            foreign += 1
+                            mark |= _FOREIGN
                         hashes[count] = _hash(word, _stem(word, size))
+                        starts[count], stops_at[count] = began, stopped
+                        if began == ended + 1 and data[ended] in (32, 45) and count > first:
+                            mark |= ADJACENT
+                        marks[count] = mark
+                        ended = stopped
                         count += 1
                 size = 0
                 possessive = -1
-            if spaceless:
+            if spaceless and breaks[code]:
+                previous = 0
+            elif spaceless:
                 if previous:
                     value = np.uint64(previous) * np.uint64(0x9E3779B1) + np.uint64(code) * np.uint64(0x85EBCA77)
                     hashes[count] = np.uint32((value ^ (value >> np.uint64(29))) & np.uint64(0xFFFFFFFF))
+                    starts[count], stops_at[count], marks[count] = at - 3, at + step, 0
                     count += 1
                 previous = code
             else:
                 previous = 0
+                if (at < stop and _closes(data[at])) or 0x2010 <= code <= 0x203A:
+                    opening = OPENING
             at += step
+        if foreign >= _LEAST_FOREIGN and foreign > english:
+            stop, count = count, first
+            for one in range(first, stop):
+                if not marks[one] & _FOREIGN:
+                    hashes[count], marks[count] = hashes[one], marks[one]
+                    starts[count], stops_at[count] = starts[one], stops_at[one]
+                    count += 1
         ends[text + 1] = count
-    return hashes[:count].copy(), ends
+    return hashes[:count].copy(), ends, starts[:count].copy(), stops_at[:count].copy(), marks[:count].copy()
 
 
-def _stop_table() -> UInt32Array:
+@nb.njit(cache=True, nogil=True)
+def _closes(byte: int) -> bool:
+    """Whether what follows this byte opens a sentence: . ! ? : ; a quotation mark, a bracket, a line's end."""
+    return byte in (46, 33, 63, 58, 59, 34, 40, 10)
+
+
+def _stop_table(words: str) -> UInt32Array:
     table = np.zeros(2048, np.uint32)
-    for word in STOP_WORDS.split():
-        data = np.frombuffer(word.encode(), np.uint8)
+    for word in sorted(set(words.split())):
         value = _FNV_OFFSET
-        for byte in data.tolist():
+        for byte in word.encode():
             value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
         slot = value & 2047
         while table[slot]:
@@ -239,7 +327,20 @@ def _stop_table() -> UInt32Array:
     return table
 
 
-_STOPS = _stop_table()
+def _foreign_stop_words() -> str:
+    """Function words and weekdays of German, French, Spanish, Italian, Portuguese, Dutch, Nordic, Polish, Russian."""
+    return (resources.files("transforms.cluster") / "data" / "stop_words.txt").read_text(encoding="utf-8")
+
+
+def _break_table() -> UInt8Array:
+    """Characters of scripts without spaces that hold grammar rather than words: hiragana, Chinese particles."""
+    table = np.zeros(0xA000, np.uint8)
+    table[0x3040:0x30A0] = 1
+    table[[ord(character) for character in _PARTICLES]] = 1
+    return table
+
+
+_STOPS, _FOREIGN_STOPS, _BREAKS = _stop_table(STOP_WORDS), _stop_table(_foreign_stop_words()), _break_table()
 _CLASSES = np.array(
     [255 if byte > 127 else ord(chr(byte).lower()) if chr(byte).isalnum() else 0 for byte in range(256)], np.uint8
 )

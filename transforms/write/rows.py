@@ -13,11 +13,25 @@ import pyarrow.compute as pc
 
 from schemas.blocks import CLEAN, BlockRef, load
 from schemas.ids import format_id, format_ids
-from schemas.labels import Relation
+from schemas.labels import Format, Relation
 from schemas.tables import ARTICLES, COPIES, PAIRS, REJECTS, REMOVED, STORIES
 from transforms.write.sources import OPENING, agency_of, likely_source
 
 _RELATION_NAMES = pa.array([str(relation) for relation in Relation])
+_FORMAT_NAMES = pa.array([None if form is Format.REPORT else str(form) for form in Format])
+_DAY = 86_400_000_000  # µs
+_OPEN = 30 * _DAY  # a story without news for so long is closed
+_STORY_LABELS = {  # STORY_LABELS as they are called here
+    "story_id": "story_id",
+    "score": "story_score",
+    "lead": "leads_story",
+    "format": "format",
+    "rival": "rival",
+    "rival_score": "rival_score",
+    "weakest_link": "story_weakest_link",
+    "names": "names",
+    "terms": "terms",
+}
 _BY_TIME = [("published", "ascending"), ("outlet", "ascending"), ("article_id", "ascending")]
 
 
@@ -34,16 +48,12 @@ def article_order(catalog: pa.Table, copies: pa.Table, stories: pa.Table) -> pa.
     joined = joined.drop_columns(["at"])
     for name in ("copy_id", "representative", "relation", "similarity", "weakest_link"):
         joined = joined.append_column(name, labels[name])
-    if stories.num_rows:
-        of_copy = stories.take(_positions(joined["copy_id"], stories["copy_id"]))
-        joined = joined.append_column("story_id", of_copy["story_id"])
-        joined = joined.append_column("story_score", of_copy["score"])
-        joined = joined.append_column("leads_story", of_copy["lead"])
-    else:
-        rows = joined.num_rows
-        joined = joined.append_column("story_id", pa.nulls(rows, pa.int64()))
-        joined = joined.append_column("story_score", pa.nulls(rows, pa.float32()))
-        joined = joined.append_column("leads_story", pa.array(np.zeros(rows, np.bool_)))
+    at = (
+        _positions(joined["copy_id"], stories["copy_id"]) if stories.num_rows else pa.nulls(joined.num_rows, pa.int64())
+    )
+    of_copy = stories.take(at)
+    for name, column in _STORY_LABELS.items():
+        joined = joined.append_column(column, of_copy[name])
     return joined.sort_by(_BY_TIME)
 
 
@@ -71,6 +81,9 @@ def article_rows(order: pa.Table) -> pa.Table:
         "copy_id": format_ids(order["copy_id"].to_numpy()),
         "story_id": _nullable_ids(order["story_id"]),
         "story_score": order["story_score"],
+        "story_runner_up_id": _nullable_ids(order["rival"]),
+        "story_runner_up_score": order["rival_score"],
+        "format": pc.take(_FORMAT_NAMES, order["format"]),
         "copy_relation": _relations(order["relation"]),
         "copy_similarity": order["similarity"],
         "removed_lines": pc.cast(pc.list_value_length(clean["removed"]), pa.int32()),
@@ -134,12 +147,18 @@ def story_rows(order: pa.Table) -> pa.Table:
         return _table([], STORIES.schema)
     leads = order.filter(pc.and_(order["leads_story"], pc.equal(order["article_id"], order["representative"])))
     heads = _headlines(leads, "story_id", ["article_id", "headline", "text"])
+    told = dict(
+        zip(leads["story_id"].to_pylist(), leads.select(list(_TOLD)).rename_columns(_TOLD).to_pylist(), strict=True)
+    )
+    newest = pc.max(order["published"].cast(pa.int64())).as_py()
     rows = []
     for story_id, group in _groups(order, "story_id"):
         head = heads[story_id]
         scores = dict(zip(group["copy_id"], group["story_score"], strict=True))
+        span = _span(group)
         rows.append(
-            _span(group)
+            span
+            | told[story_id]
             | {
                 "story_id": story_id,
                 "headline": head["headline"],
@@ -148,9 +167,42 @@ def story_rows(order: pa.Table) -> pa.Table:
                 "n_articles": len(group["article_id"]),
                 "n_copies": len(scores),
                 "cohesion": float(np.mean([scores[copy] for copy in sorted(scores)])),
+                "version": 1,  # of a run over all its inputs
+                "status": status(span["last_published"], newest),
             }
+            | _timeline(group)
         )
     return _table(rows, STORIES.schema)
+
+
+def status(last: int | None, newest: int) -> str | None:
+    """Whether a story may still go on, by its last and the newest of all publications (µs)."""
+    return None if last is None else "open" if newest - last <= _OPEN else "closed"
+
+
+def _timeline(group: dict[str, list[Any]]) -> dict[str, Any]:
+    """When something new was reported, and how much on each day, of a group in order of publication."""
+    days: dict[int, tuple[set[int], set[int], set[str]]] = {}
+    seen: set[int] = set()
+    newest = None
+    for at, article, copy, outlet in zip(
+        group["published"], group["article_id"], group["copy_id"], group["outlet"], strict=True
+    ):
+        if at is None:
+            continue
+        articles, copies, outlets = days.setdefault(at // _DAY, (set(), set(), set()))
+        articles.add(article)
+        if outlet is not None:
+            outlets.add(outlet)
+        if copy not in seen:
+            seen.add(copy)
+            copies.add(copy)
+            newest = at
+    steps = [
+        {"day": day, "n_articles": len(articles), "n_new_texts": len(copies), "n_outlets": len(outlets)}
+        for day, (articles, copies, outlets) in days.items()
+    ]
+    return {"last_new_published": newest, "timeline": steps}
 
 
 def pair_rows(pairs: pa.Table, order: pa.Table) -> pa.Table:
@@ -176,8 +228,10 @@ def reject_rows(rejects: pa.Table) -> pa.Table:
     return rows.sort_by([(name, "ascending") for name in ("source_uri", "source_position", "reason", "detail")])
 
 
-_LABELS = {"article_id", "copy_id", "story_id", "story_score", "copy_relation", "copy_similarity"}
+_LABELS = {"article_id", "copy_id", "copy_relation", "copy_similarity", "story_id", "story_score"}
+_LABELS |= {"story_runner_up_id", "story_runner_up_score", "format"}
 _FROM_CLEAN = [name for name in ARTICLES.schema.names if name not in _LABELS | {"removed_lines"}] + ["removed"]
+_TOLD = {"story_weakest_link": "weakest_link", "names": "names", "terms": "terms"}
 _GROUPED = ["article_id", "copy_id", "story_id", "representative", "outlet", "published", "similarity"]
 _GROUPED += ["weakest_link", "story_score"]
 
