@@ -212,9 +212,12 @@ def mean_links(label: Int64Array, left: Int32Array, right: Int32Array, weight: F
 
 @nb.njit(cache=True, nogil=True)
 def best_other(
-    label: Int64Array, left: Int32Array, right: Int32Array, weight: Float64Array
+    label: Int64Array, left: Int32Array, right: Int32Array, weight: Float64Array, most: float
 ) -> tuple[Int64Array, Float64Array]:
-    """The other cluster that each article is linked to most, or -1, and its mean weight to that, missing edges as 0."""
+    """The other cluster that each article is linked to most, or -1, and how strongly.
+
+    That is the sum of its weights to the cluster over the cluster's size, or over `most` where it is larger.
+    """
     nodes = len(label)
     sizes = np.zeros(nodes, np.int64)
     starts = np.zeros(nodes + 1, np.int64)  # both directions of the edges, by article
@@ -239,7 +242,7 @@ def best_other(
         for at in range(starts[i], starts[i + 1]):
             sums[other[at]] += weights[at]
         for at in range(starts[i], starts[i + 1]):
-            mean = sums[other[at]] / sizes[other[at]]
+            mean = sums[other[at]] / min(sizes[other[at]], most)
             if other[at] != label[i] and (mean > score[i] or (mean == score[i] and mean > 0 and other[at] < best[i])):
                 best[i], score[i] = other[at], mean
         for at in range(starts[i], starts[i + 1]):

@@ -22,14 +22,14 @@ Int32Array = NDArray[np.int32]
 
 _DAY = "(?:today|tonight|tomorrow|yesterday|(?:mon|tues|wednes|thurs|fri|satur|sun)day|this week(?:end)?)"
 _LIVE = r"""
-    ^live\b\s*[:|-] | [:|(-]\s*live\)?$ | \blive[ -]?blog
+    ^live\b\s*(?:[:|]|-\s) | [:|(-]\s*live\)?$ | \blive[ -]?blog
     | \blive (?:updates?|coverage|feed|ticker|thread|news)\b | \bliveticker\b | \bas it happened\b
     | \bminute[ -]by[ -]minute\b | \brolling (?:coverage|updates)\b | \bupdates? as (?:it|they) happen
     | \ben direct\b\s*[:|-] | ^en vivo\b | \bminuto a minuto\b
 """
 _ROUNDUP = rf"""
     \bround-?up\b | \bnews in brief\b | \bat a glance\b | \bin (?:pictures|photos)\b
-    | \b(?:photos?|pictures?|images) of the (?:day|week|month|year)\b
+    | \b(?:photos|pictures|images) of the (?:day|week|month|year)\b
     | \b(?:week|day|month|year) in (?:review|pictures|photos|news|headlines)\b | \bweekend reads?\b
     | \b(?:morning|midday|afternoon|evening|nightly|daily|weekly|weekend|news)
        (?:briefing|brief|digest|bulletin|mix|links|wrap|headlines|roundup)s?\b

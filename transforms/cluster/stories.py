@@ -41,6 +41,8 @@ FEATURES = pa.schema(
     ]
 )
 
+_LATE_MATES = 6.0  # up to there agglomeration asks for the plain mean too
+
 
 @dataclass(frozen=True)
 class StoryOptions:
@@ -183,7 +185,7 @@ def label_stories(gathered: pa.Table, copy_ids: Int64Array, options: StoryOption
     label, weakest = group(graph, form, options.cut)
     edges = (label, graph.left, graph.right, graph.link)
     score = agglomerate.mean_links(*edges).astype(np.float32)
-    rival, rival_score = agglomerate.best_other(*edges)
+    rival, rival_score = agglomerate.best_other(*edges, np.inf)
     order = np.lexsort((np.arange(len(label)), -score, formats.is_late(form), label))
     starts = np.flatnonzero(np.diff(label[order], prepend=-1))
     lead = np.zeros(len(label), np.bool_)
@@ -213,13 +215,16 @@ def label_stories(gathered: pa.Table, copy_ids: Int64Array, options: StoryOption
 
 
 def group(graph: StoryGraph, form: NDArray[np.uint8], cut: float) -> tuple[Int64Array, NDArray[np.float64]]:
-    """Stories of a graph as labels, and the lowest link of each; what is late joins its best story at the end."""
+    """Stories of a graph as labels, and the lowest link of each; what is late joins its best story at the end.
+
+    A story may be larger than the candidates of an article are many: beyond `_LATE_MATES` its size does not count.
+    """
     count, late = len(form), formats.is_late(form)
     edges = (graph.left, graph.right, graph.link)
     first = ~(late[graph.left] | late[graph.right])
     label, weakest = agglomerate.agglomerate(count, *(column[first] for column in edges), cut)
     once = ~(late[graph.left] & late[graph.right])
-    best, link = agglomerate.best_other(label, *(column[once] for column in edges))
+    best, link = agglomerate.best_other(label, *(column[once] for column in edges), _LATE_MATES)
     joins = late & (link >= cut)
     label[joins] = best[joins]
     np.minimum.at(weakest, label[joins], link[joins])  # of the member that names the story, then of all
