@@ -41,7 +41,7 @@ FEATURES = pa.schema(
     ]
 )
 
-_LATE_MATES = 6.0  # up to there agglomeration asks for the plain mean too
+_LATE_MATES = 10.0  # as many as make a neighbourhood (`crowd_nearest`); 3 to 15 score alike, 30 lower
 
 
 @dataclass(frozen=True)
