@@ -1,10 +1,11 @@
 """Agglomeration of sparse graphs."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.cluster.agglomerate import agglomerate, mean_links
+from transforms.cluster.agglomerate import agglomerate, best_other, mean_links
 
 
 def cluster(nodes: int, edges: dict[tuple[int, int], float], cut: float = 0.1) -> list[int]:
@@ -66,3 +67,12 @@ def test_mean_links_count_missing_edges_as_nothing() -> None:
     label = np.array([0, 0, 0, 3])
     links = mean_links(label, np.array([0, 1, 2], np.int32), np.array([1, 2, 3], np.int32), np.array([0.4, 0.2, 0.9]))
     assert links.tolist() == [0.2, 0.30000000000000004, 0.1, 1.0]
+
+
+def test_an_article_with_few_candidates_can_still_be_linked_to_a_large_story() -> None:
+    label = np.array([0, *[1] * 100])  # a round-up, and a story of 100, ten of which it was compared with
+    left, right, weight = np.zeros(10, np.int32), np.arange(1, 11, dtype=np.int32), np.full(10, 0.3)
+    (best, *_), (by_mean, *_) = best_other(label, left, right, weight, np.inf)
+    (_, *_), (by_ten, *_) = best_other(label, left, right, weight, 10.0)
+    assert best == 1
+    assert [by_mean, by_ten] == pytest.approx([0.03, 0.3])
