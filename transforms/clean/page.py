@@ -55,7 +55,7 @@ class PageLimits:
     """
 
     characters: int = 4_000_000  # of decoded HTML; the longest real page that was measured has 1,700,000
-    nodes: int = 60_000  # "<" in it; the most measured is 20,000
+    nodes: int = 50_000  # "<" in it; the most measured is 20,000
     depth: int = 512  # elements open at once, as in browsers; the deepest real page that was measured has 38
     work: int = 5_000_000  # sum over tags of the elements open there; the most measured is 140,000
     formats: int = 300_000  # likewise of formatting elements, opened anew in every block; the most measured is 6,000
