@@ -31,7 +31,7 @@ _LONG_REPEAT = 40  # characters from which a line said twice is furniture the se
 _BYLINE = re.compile(
     r"(?:by|von|par|por|di|da|af|av|door|oleh|autor|author|text|words by|written by|reporting by)\b[:\s]", re.IGNORECASE
 )
-_MOST_NUMBERED = 10_000  # lines with a digit that may be a dateline; the most measured is 2,600
+_MOST_NUMBERED = 5_000  # lines with a digit that may be a dateline; the most measured is 2,600
 _NEAR = 10  # lines from the h1 within which a short line with a date dates the page
 _SHORT = 120  # characters
 _ALIKE = 0.7  # share of a line's words in the headline or description from which they are compared
