@@ -13,7 +13,6 @@ over the strict edge); rensa's is its LSH and components without any verificatio
 import argparse
 import gzip
 import json
-import resource
 import runpy
 import subprocess
 import sys
@@ -135,8 +134,8 @@ def alone(name: str, given: Path) -> list[float]:
 
 
 def peak_mib() -> float:
-    """Largest resident set of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Largest resident set of this process so far; `ru_maxrss` would begin with the parent's."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
 def signatures(texts: pa.Array, _: Path) -> None:

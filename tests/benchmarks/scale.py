@@ -99,7 +99,7 @@ def alone(given: Path) -> dict[str, Any]:
         total = time.process_time() - began
     done.set()
     watcher.join()
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # the parent's, before, was small
     return {"cpu": total, "stages": dict(spent), "peak": largest, "anonymous": peak[0]}
 
 
