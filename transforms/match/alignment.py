@@ -17,7 +17,7 @@ _LEAST = 300.0  # weight that coverage is at least taken of: about thirty rare g
 _RUN = 80.0  # weight of a shared run or paragraph that says something
 _OWN = 0.15  # a paragraph covered less is its article's own
 _REACH = 45  # grams before a shared run in which a cue attributes it
-_PENALTY = 0.1
+ATTRIBUTION = 0.1  # what a pair falls short by whose shared text is wholly attributed, in an article that has its own
 _LESSER = 3  # how much more the side that shares less counts
 _WITHIN = 0.35  # what a text within a longer one falls short by
 _NARRATION = 1 / 3  # of the weight; two articles that have less of it are quotations, which then are what counts
@@ -225,8 +225,7 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
             penalty = _quoting(a_spans[:a_size], a_weight, a_flags, totals[left, _EVERYTHING])
         else:
             penalty = _quoting(b_spans[:b_size], b_weight, b_flags, totals[right, _EVERYTHING])
-        most, least = max(a_cover, b_cover), min(a_cover, b_cover)
-        score = max((most + _LESSER * least) / (1 + _LESSER), most - _WITHIN) - _PENALTY * penalty
+        score = unattributed_score(a_cover, b_cover) - ATTRIBUTION * penalty
         opening = 0
         for span in a_spans[:a_size] if na >= nb else b_spans[:b_size]:
             opening += max(0, min(span[1], _OPENING) - span[0])
@@ -238,6 +237,13 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
             _first(a_spans[:a_size], a_weight) / max(1, na), _first(b_spans[:b_size], b_weight) / max(1, nb)
         )
     return figures, counts, runs
+
+
+@numba.njit(cache=True, nogil=True)
+def unattributed_score(left, right):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201 -- compiled
+    """The score that the coverage of both sides gives a pair of which nothing is attributed."""
+    most, least = max(left, right), min(left, right)
+    return max((most + _LESSER * least) / (1 + _LESSER), most - _WITHIN)
 
 
 @numba.njit(cache=True, nogil=True)
