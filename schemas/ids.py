@@ -57,6 +57,8 @@ def composed(text: bytes) -> bytes:
     Most text is in it already, and its bytes tell that several times as fast as its characters: all below U+0300 and in
     `_STABLE` stays as it is, whatever of these stands beside it.
     """
+    if text.isascii():
+        return text
     units = np.frombuffer(text, np.uint8)
     at = np.flatnonzero(units >= _LEAD_OF_0300)
     if len(at):
