@@ -71,8 +71,8 @@ def weigh(grams, flags, word_offsets, frequency, offsets, table):  # type: ignor
             told = not foreign and 2 * quoted <= SHINGLE
             weight[gram] = value
             narrative[gram] = told
-            everything += value
-            narrated += value if told else np.float32(0.0)
+            everything += float(value)
+            narrated += float(value) if told else 0.0
             at[size] = gram - offsets[row]  # overwritten by the next one unless it is shareable
             shareable[size] = grams[gram]
             size += not furniture and frequency[gram] > 1
