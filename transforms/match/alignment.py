@@ -55,6 +55,7 @@ def weigh(grams, flags, word_offsets, frequency, offsets, table):  # type: ignor
     size = 0
     for row in range(offsets.size - 1):
         quoted = posted = 0
+        everything = narrated = 0.0
         for gram in range(offsets[row], offsets[row + 1]):
             word = word_offsets[row] + gram - offsets[row]
             if gram == offsets[row]:
@@ -66,17 +67,18 @@ def weigh(grams, flags, word_offsets, frequency, offsets, table):  # type: ignor
                 posted += (flags[word + SHINGLE - 1] & POSTED) - (flags[word - 1] & POSTED)
             furniture = frequency[gram] >= FURNITURE_BIT
             foreign = furniture or 2 * posted > SHINGLE * POSTED
-            weight[gram] = 0.0 if foreign else table[frequency[gram]]
-            narrative[gram] = not foreign and 2 * quoted <= SHINGLE
-            totals[row, _EVERYTHING] += weight[gram]
-            if narrative[gram]:
-                totals[row, _NARRATED] += weight[gram]
-            if not furniture and frequency[gram] > 1:
-                at[size] = gram - offsets[row]
-                shareable[size] = grams[gram]
-                size += 1
+            value = np.float32(0.0) if foreign else table[frequency[gram]]
+            told = not foreign and 2 * quoted <= SHINGLE
+            weight[gram] = value
+            narrative[gram] = told
+            everything += float(value)
+            narrated += float(value) if told else 0.0
+            at[size] = gram - offsets[row]  # overwritten by the next one unless it is shareable
+            shareable[size] = grams[gram]
+            size += not furniture and frequency[gram] > 1
+        totals[row, _EVERYTHING], totals[row, _NARRATED] = everything, narrated
         bounds[row + 1] = size
-    return weight, narrative, totals, bounds, at[:size].copy(), shareable[:size].copy()
+    return weight, narrative, totals, bounds, at[:size], shareable[:size]
 
 
 @numba.njit(cache=True, nogil=True)
