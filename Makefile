@@ -8,7 +8,7 @@ SHARED ?= ../shared
 CV := .crossvalidated
 PEERS := .venv-peers
 
-.PHONY: run test lint format quality bench bench-worst crossvalidate peers bench-pages lock clean
+.PHONY: run test lint format quality bench bench-worst crossvalidate peers bench-pages bench-copies bench-scale lock clean
 
 run: $(VENV)/.run  ## Copydesk over seeds/ into out/
 	$(BIN)/copydesk run seeds --output out
@@ -49,6 +49,12 @@ peers: $(PEERS)/.peers  ## other projects' extractors, in an environment of thei
 
 bench-pages: $(PEERS)/.peers  ## Copydesk and its peers over the same pages; its quality is that of `make crossvalidate`
 	$(PEERS)/bin/python -m tests.benchmarks.pages $(SHARED) --predictions $(CV)/pages.jsonl
+
+bench-copies: $(VENV)/.test $(PEERS)/.peers  ## signatures and verified copies against the peers, in turns; components
+	$(BIN)/python tests/benchmarks/copies.py $(SHARED) --peers $(PEERS)/bin/python
+
+bench-scale: $(VENV)/.test  ## whole runs over 10,000 and 100,000 articles: cost and memory an article, by stage
+	$(BIN)/python tests/benchmarks/scale.py $(SHARED)
 
 lock:  ## resolve pyproject.toml again; needs uv
 	uv pip compile -q pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --upgrade \

@@ -46,6 +46,7 @@ class Manifest:
     summary: Mapping[str, int]
     files: Sequence[DataFile] = field(default_factory=list)
     state: Sequence[DataFile] = field(default_factory=list)
+    thresholds: Mapping[str, Any] = field(default_factory=dict)  # options of match and copies, for `explain`
 
     def rows(self, table: str) -> int:
         """Rows of a table."""
@@ -144,7 +145,7 @@ class Dataset:
           files: what `transforms.write` listed.
           state: likewise; the parent's state files of other tables and partitions are listed again,
           fresh_state: unless this says that the state begins anew.
-          about: the manifest's fields `run_id, version, config, inputs, summary`.
+          about: the manifest's fields `run_id, version, config, inputs, summary, thresholds`.
 
         Raises:
           CommitConflict: another run committed since this one began.

@@ -7,21 +7,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.commit import table_folder
+from pipeline.commit import open_dataset, table_folder
+from pipeline.config import Config
 from pipeline.verdict import bands_met, side_by_side, what_would_turn_it
 from schemas.errors import UsageError
 from schemas.ids import parse_id
 from schemas.tables import ARTICLES
-from transforms.cluster.copies import CopyOptions
 from transforms.cluster.reasons import nearness
-from transforms.match.options import MatchOptions
 
 _MOST_LINES = 20
 _SHOWN = 160  # characters of a line or passage
+_ABOUT_BANDS = (
+    "Computed again from the two texts alone: the run also leaves out what is furniture or too frequent in its corpus, "
+    "so its own bands can differ."
+)
 
 Facts = dict[str, Any]
 
@@ -81,13 +85,14 @@ def _hours_apart(row: Facts, other: Facts) -> float | None:
 
 
 def explain_pair(output: Path, left: str, right: str) -> Facts:
-    """What two articles share, and what was made of it; thresholds are the shipped ones.
+    """What two articles share, and what was made of it, by the thresholds that the dataset was made with.
 
     Raises:
       UsageError: one of them is not there.
     """
     left, right = sorted((left, right))
     a, b = _article(output, left), _article(output, right)
+    config, whose = _thresholds(output)
     found = _rows(output, "pairs", (ds.field("left_id") == left) & (ds.field("right_id") == right))
     keep = ("article_id", "copy_id", "story_id", "outlet", "headline", "date_published", "words")
     same = {name: a[name] == b[name] and a[name] is not None for name in ("copy_id", "story_id")}
@@ -97,7 +102,9 @@ def explain_pair(output: Path, left: str, right: str) -> Facts:
         "pair": found[0] if found else None,
         "same_copy": same["copy_id"],
         "same_story": same["story_id"],
-        "bands": bands_met(a["text"], b["text"], MatchOptions()),
+        "thresholds": whose,
+        "bands": bands_met(a["text"], b["text"], config.match),
+        "about_bands": _ABOUT_BANDS,
     }
     if not found:
         nothing = "No band, fingerprint or address brought them together, or they share no run of 25 words: no pair."
@@ -106,7 +113,7 @@ def explain_pair(output: Path, left: str, right: str) -> Facts:
     return facts | {
         "side_by_side": side_by_side(pair["passages"], b["text"]),
         "verdict": f"They were compared: {pair['relation']}, score {pair['score']:.3f}, Jaccard {pair['jaccard']:.3f}.",
-        "other_verdict": what_would_turn_it(pair, CopyOptions(), together=same["copy_id"]),
+        "other_verdict": what_would_turn_it(pair, config.copies, together=same["copy_id"]),
     }
 
 
@@ -157,6 +164,17 @@ def _short(value: Any) -> str:
         return " ".join(_short(item) for item in value.values() if item is not None)
     text = str(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _thresholds(output: Path) -> tuple[Config, str]:
+    """The options of match and copies that the newest snapshot was made with, or the shipped ones; and which."""
+    _, manifest = open_dataset(output)
+    if not manifest.thresholds:
+        return Config(), "The shipped ones are assumed: this snapshot's manifest does not hold its own."
+    try:
+        return Config.model_validate(manifest.thresholds), f"Those that snapshot {manifest.snapshot} was made with."
+    except ValidationError:
+        return Config(), f"The shipped ones are assumed: Copydesk {manifest.version} made this snapshot by others."
 
 
 def _article(output: Path, article: str) -> Facts:

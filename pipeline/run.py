@@ -95,6 +95,7 @@ def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Resu
             config=request.config.fingerprint(),
             inputs=plan.fingerprint,
             summary=summary,
+            thresholds=request.config.model_dump(mode="json", include={"match", "copies"}),
         )
         return Result(manifest, repeated=False, unmatched=idle)
 

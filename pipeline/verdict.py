@@ -6,12 +6,14 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.cluster.copies import CopyOptions
+from transforms.match.alignment import ATTRIBUTION, unattributed_score
 from transforms.match.minhash import EMPTY, sign
 from transforms.match.options import MatchOptions
 from transforms.match.shingles import gram_offsets, hash_grams
 from transforms.match.words import split_words
 
-_SIDE_FALLOFF = 0.3  # as in `alignment.compare`: the better-covered side alone may carry a score
+_ROUNDING = 1e-5  # of stored scores and coverages
+_HALVINGS = 50
 
 
 def bands_met(left: str, right: str, options: MatchOptions) -> list[int]:
@@ -55,23 +57,42 @@ def what_would_turn_it(pair: dict[str, Any], options: CopyOptions, *, together: 
       together: whether both articles are in one copy.
     """
     score, shared = float(pair["score"]), int(pair["shared_words"])
-    most, least = sorted((float(pair["left_coverage"]), float(pair["right_coverage"])), reverse=True)
-    plain = max((most + 2 * least) / 3, most - _SIDE_FALLOFF)
+    covered = float(pair["left_coverage"]), float(pair["right_coverage"])
+    plain = unattributed_score(*covered)
     penalty = max(0.0, plain - score)
     if together:
         if score < options.cut:
             return f"One copy through others: alone, {score:.3f} is under the cut of the average link {options.cut}."
-        if score == 1 and plain < 1:
+        if score == 1 and plain < 1 - _ROUNDING:
             return "They have one address: versions of one page are one copy, whatever they share."
-        fewer = shared - int(shared * (options.cut + penalty) / max(plain, 1e-9))
+        fewer = shared - int(shared * _times(covered, options.cut + penalty) + _ROUNDING)
         return f"Score {score:.3f}, cut {options.cut}: about {fewer} fewer shared words would part them."
     if score >= options.strict:
         return f"Score {score:.3f} is over the strict edge {options.strict}: links to the other's group are too weak."
     needs = []
-    if plain > 0:
-        more = int(np.ceil(shared * ((options.strict + penalty) / plain - 1) - 1e-6))  # floats just over a whole
+    if plain > 0 and options.strict + penalty <= 1:
+        more = int(np.ceil(shared * (_times(covered, options.strict + penalty) - 1) - _ROUNDING))
         needs.append(f"about {more} more shared words outside quotes and furniture")
-    if penalty and plain >= options.strict:
-        needs.append(f"no attribution of what is shared (it costs {penalty:.3f})")
+    if plain >= options.strict:
+        needs.append(f"no {_what_it_costs(penalty)} (it costs {penalty:.3f})")
     reason = " or ".join(needs) or "shared text outside quotes and furniture"
     return f"Score {score:.3f}, strict edge {options.strict}: it would take {reason}."
+
+
+def _times(covered: tuple[float, float], score: float) -> float:
+    """How many times as much would have to be covered, of both sides alike, for a score without attribution."""
+    low, high = 0.0, 1 / max(min(covered), _ROUNDING)
+    for _ in range(_HALVINGS):
+        times = (low + high) / 2
+        if unattributed_score(min(1.0, covered[0] * times), min(1.0, covered[1] * times)) < score:
+            low = times
+        else:
+            high = times
+    return high
+
+
+def _what_it_costs(penalty: float) -> str:
+    """Name what takes so much off a score; `verify` takes more off pairs of one outlet than attribution can."""
+    if penalty <= ATTRIBUTION + _ROUNDING:
+        return "attribution of what is shared"
+    return "list or background that one outlet repeats"

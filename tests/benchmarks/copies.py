@@ -2,17 +2,18 @@
 
     python tests/benchmarks/copies.py SHARED [--rows 2000] [--peers PYTHON] [--edges 10000000] [--json FILE]
 
-Everything is CPU time of one thread, the best of three rounds in which the contestants take turns: compare ratios, the
-machine drifts. Copydesk and `datasketch` run here; `rensa` and `gaoya` run in the Python of `--peers`, an environment
-of their own, over the same texts and the same word 5-grams, and a missing one is named as missing. Copydesk's
-"text in, verified copies out" is exact (`match_blocks`, then components over the strict edge); rensa's is its LSH
-and components without any verification.
+Everything is CPU time of one thread, the best of three rounds in which the contestants take turns, each in a fresh
+process: compare ratios, the machine drifts. Memory is the peak of that process, and what of it was there before the
+work (interpreter, imports, compiled code, texts). Copydesk and `datasketch` run here; the peers (`copies_peers.py`)
+run in the Python of `--peers`, an environment of their own, over the same texts and word 5-grams; one that does not
+run there is named as not raced. Copydesk's "text in, verified copies out" is exact (`match_blocks`, then components
+over the strict edge); rensa's is its LSH and components without any verification.
 """
 
 import argparse
 import gzip
 import json
-import resource
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -38,45 +39,8 @@ from transforms.match.words import split_words
 ROUNDS, SLOW = 3, 200  # articles that the slow contestants get
 OPTIONS = MatchOptions()
 STRICT = 0.33
-
-# Runs in the environment of the peers: names a contestant and a file of texts, prints CPU seconds.
-PEER = """
-import json, sys, time
-name, path = sys.argv[1:3]
-texts = json.load(open(path))
-def grams(text):
-    words = text.lower().split()
-    return [" ".join(words[i:i + 5]) for i in range(max(1, len(words) - 4))]
-began = time.process_time()
-if name.startswith("rensa"):
-    import rensa
-    began = time.process_time()
-    signed = []
-    for text in texts:
-        signature = rensa.RMinHash(num_perm=256, seed=1)
-        signature.update(grams(text))
-        signed.append(signature)
-    if name == "rensa copies":
-        index = rensa.RMinHashLSH(threshold=0.5, num_perm=256, num_bands=128)
-        for at, signature in enumerate(signed):
-            index.insert(at, signature)
-        parent = list(range(len(signed)))
-        def root(i):
-            while parent[i] != i:
-                parent[i] = parent[parent[i]]
-                i = parent[i]
-            return i
-        for at, signature in enumerate(signed):
-            for other in index.query(signature):
-                if other != at and signature.jaccard(signed[other]) >= 0.5:
-                    parent[max(root(at), root(other))] = min(root(at), root(other))
-else:
-    import gaoya
-    began = time.process_time()
-    index = gaoya.minhash.MinHashStringIndex(32, 0.5, 128, 2, 256, "word", True, (5, 5))
-    index.par_bulk_insert_docs(list(range(len(texts))), texts)
-print(time.process_time() - began)
-"""
+PEERS = Path(__file__).with_name("copies_peers.py")
+SLOW_PEERS = {"text-dedup, signatures", "datatrove, signatures"}
 
 
 def main() -> int:
@@ -84,10 +48,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=Path)
     parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--peers", type=Path, help="a Python with rensa and gaoya")
+    parser.add_argument("--peers", type=Path, help="a Python with rensa, gaoya, text-dedup, datatrove, or some of them")
     parser.add_argument("--edges", type=int, default=10_000_000)
     parser.add_argument("--json", type=Path, help="write the table here too")
+    parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.alone:
+        print(json.dumps(alone(arguments.alone[0], Path(arguments.alone[1]))))
+        return 0
     source = arguments.shared / "data/neardup/dev.jsonl.gz"
     if not source.exists():
         print(f"bench: skipped, the articles are not here ({source})")
@@ -98,11 +66,15 @@ def main() -> int:
         table = race(texts, Path(name), arguments.peers)
     words = np.mean([len(text.split()) for text in texts])
     print(f"{arguments.rows} articles of {words:.0f} words\n")
-    print("| contestant | articles | articles/CPU-s | x datasketch update |\n|---|--:|--:|--:|")
+    print("| contestant | articles | articles/CPU-s | x datasketch update | peak MiB | before the work |")
+    print("|---|--:|--:|--:|--:|--:|")
     yardstick = next(row["rate"] for row in table if row["contestant"] == "datasketch update, signatures")
     for row in table:
-        rate = "does not run here" if row["rate"] is None else f"{row['rate']:.0f}"
-        print(f"| {row['contestant']} | {row['articles']} | {rate} | {(row['rate'] or 0) / yardstick:.1f} |")
+        if "not_raced" in row:
+            print(f"| {row['contestant']} | not raced: {row['not_raced']} |||||")
+            continue
+        figures = f"{row['rate']:.0f} | {row['rate'] / yardstick:.1f} | {row['peak']:.0f} | {row['before']:.0f}"
+        print(f"| {row['contestant']} | {row['articles']} | {figures} |")
     table.append(component_step(arguments.edges))
     if arguments.json:
         arguments.json.write_text(json.dumps(table, indent=1) + "\n")
@@ -110,34 +82,63 @@ def main() -> int:
 
 
 def race(texts: list[str], folder: Path, peers: Path | None) -> list[dict[str, Any]]:
-    """Best rate of every contestant over the rounds."""
-    given = folder / "texts.json"
-    given.write_text(json.dumps(texts))
-    column = pa.array(texts)
-    table = clean_table(texts)
-    contestants: dict[str, tuple[int, Callable[[], float | None]]] = {
-        "Copydesk, signatures": (len(texts), lambda: timed(lambda: signatures(column))),
-        "Copydesk, text in, verified copies out": (len(texts), lambda: timed(lambda: copies(table, folder))),
-        "datasketch update, signatures": (SLOW, lambda: timed(lambda: by_update(texts[:SLOW]))),
-        "datasketch bulk, signatures": (SLOW, lambda: timed(lambda: by_bulk(texts[:SLOW]))),
-    }
-    if peers:
-        for peer in ("rensa signatures", "rensa copies", "gaoya signatures and index"):
-            contestants[peer] = (len(texts), lambda peer=peer: in_peers(peers, peer, given))  # type: ignore[misc]
-    signatures(column)
-    copies(table, folder)
-    best: dict[str, list[float | None]] = {name: [] for name in contestants}
+    """Best rate and peak memory of every contestant over the rounds."""
+    all_of_them, some = folder / "texts.json", folder / "some.json"
+    all_of_them.write_text(json.dumps(texts))
+    some.write_text(json.dumps(texts[:SLOW]))
+    contestants: dict[str, tuple[list[str], Path]] = {}
+    for name in OURS:
+        given = some if name.startswith("datasketch") else all_of_them
+        contestants[name] = ([sys.executable, __file__, str(folder), "--alone", name, str(given)], given)
+    for name in peer_names() if peers else ():
+        given = some if name in SLOW_PEERS else all_of_them
+        contestants[name] = ([str(peers), str(PEERS), name, str(given)], given)
+    found: dict[str, list[list[float]]] = {name: [] for name in contestants}
+    faults: dict[str, str] = {}
     for _ in range(ROUNDS):
-        for name, (_, run) in contestants.items():
-            best[name].append(run())
-    rows = []
-    for name, (articles, _) in contestants.items():
-        seconds = [spent for spent in best[name] if spent is not None]
-        rows.append({"contestant": name, "articles": articles, "rate": articles / min(seconds) if seconds else None})
+        for name in contestants:
+            if name in faults:
+                continue
+            done = subprocess.run(contestants[name][0], capture_output=True, text=True, check=False)
+            if done.returncode:
+                faults[name] = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1][:120]
+            else:
+                found[name].append(json.loads(done.stdout.splitlines()[-1]))
+    rows: list[dict[str, Any]] = []
+    for name, (_, given) in contestants.items():
+        if name in faults:
+            rows.append({"contestant": name, "not_raced": faults[name]})
+            continue
+        articles = SLOW if given == some else len(texts)
+        seconds, peak, before = np.array(found[name]).min(axis=0).tolist()
+        rows.append(
+            {"contestant": name, "articles": articles, "rate": articles / seconds, "peak": peak, "before": before}
+        )
     return rows
 
 
-def signatures(texts: pa.Array) -> None:
+def peer_names() -> list[str]:
+    """What `copies_peers.py` can run."""
+    return list(runpy.run_path(str(PEERS))["PEERS"])
+
+
+def alone(name: str, given: Path) -> list[float]:
+    """Run one of `OURS`, warm; CPU seconds, peak MiB, MiB before the work."""
+    texts, (prepare, run) = json.loads(given.read_text()), OURS[name]
+    with tempfile.TemporaryDirectory(dir=given.parent) as scratch:
+        run(prepare(texts[:20]), Path(scratch))
+        articles = prepare(texts)
+        before, began = peak_mib(), time.process_time()
+        run(articles, Path(scratch))
+        return [time.process_time() - began, peak_mib(), before]
+
+
+def peak_mib() -> float:
+    """Largest resident set of this process so far; `ru_maxrss` would begin with the parent's."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+
+def signatures(texts: pa.Array, _: Path) -> None:
     """Text → signatures, block by block."""
     for start in range(0, len(texts), 1024):
         words = split_words(texts.slice(start, 1024))
@@ -147,14 +148,13 @@ def signatures(texts: pa.Array) -> None:
 
 def copies(table: pa.Table, folder: Path) -> None:
     """Text → verified pairs → components over the strict edge."""
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        refs = []
-        for part in slices(table):
-            refs.append(new_block(scratch, part.num_rows))
-            store(part, refs[-1].part("articles"))
-        pairs = match_blocks(refs, OPTIONS, scratch)
-        strong = pairs.filter(pairs["score"].to_numpy() >= np.float32(STRICT))
-        components(strong["left"].to_numpy(), strong["right"].to_numpy())
+    refs = []
+    for part in slices(table):
+        refs.append(new_block(str(folder), part.num_rows))
+        store(part, refs[-1].part("articles"))
+    pairs = match_blocks(refs, OPTIONS, str(folder))
+    strong = pairs.filter(pairs["score"].to_numpy() >= np.float32(STRICT))
+    components(strong["left"].to_numpy(), strong["right"].to_numpy())
 
 
 def clean_table(texts: list[str]) -> pa.Table:
@@ -167,7 +167,7 @@ def clean_table(texts: list[str]) -> pa.Table:
     return pa.Table.from_pylist([{name: row.get(name) for name in CLEAN.names} for row in rows], schema=CLEAN)
 
 
-def by_update(texts: list[str]) -> None:
+def by_update(texts: list[str], _: Path) -> None:
     """The peer as most use it."""
     for text in texts:
         words, signature = text.lower().split(), MinHash(num_perm=256, seed=1)
@@ -175,7 +175,7 @@ def by_update(texts: list[str]) -> None:
             signature.update(" ".join(words[at : at + 5]).encode())
 
 
-def by_bulk(texts: list[str]) -> None:
+def by_bulk(texts: list[str], _: Path) -> None:
     """The peer at its fastest, with its own hash."""
     grams = []
     for text in texts:
@@ -184,29 +184,24 @@ def by_bulk(texts: list[str]) -> None:
     MinHash.bulk(grams, num_perm=256, seed=1)
 
 
-def in_peers(python: Path, name: str, given: Path) -> float | None:
-    """CPU seconds of a peer in its own environment; None where it does not run."""
-    done = subprocess.run([str(python), "-c", PEER, name, str(given)], capture_output=True, text=True, check=False)
-    return float(done.stdout) if not done.returncode else None
-
-
-def timed(run: Callable[[], None]) -> float:
-    """CPU seconds."""
-    began = time.process_time()
-    run()
-    return time.process_time() - began
-
-
 def component_step(edges: int) -> dict[str, Any]:
     """The component step over random edges, half as many articles as edges."""
     draw = np.random.default_rng(1)
     left, right = draw.integers(0, 1 << 62, edges // 2)[draw.integers(0, edges // 2, (2, edges))]
     components(left[:10], right[:10])
-    spent = timed(lambda: components(left, right))  # type: ignore[arg-type]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    began = time.process_time()
+    components(left, right)
+    spent, peak = time.process_time() - began, peak_mib()
     print(f"\ncomponents of {edges} edges: {spent:.1f} CPU-s, peak of this process {peak:.0f} MiB")
     return {"contestant": "components", "articles": edges, "rate": edges / spent, "peak_mib": peak}
 
+
+OURS: dict[str, tuple[Callable[[list[str]], Any], Callable[[Any, Path], None]]] = {
+    "Copydesk, signatures": (pa.array, signatures),
+    "Copydesk, text in, verified copies out": (clean_table, copies),
+    "datasketch update, signatures": (list, by_update),
+    "datasketch bulk, signatures": (list, by_bulk),
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -34,7 +34,7 @@ from transforms.clean.label import MemoryOptions
 from transforms.read.decode import decode_page
 from transforms.read.rows import raw_row, raw_table
 
-TOGETHER = 16  # pages that a system reads before the next system's turn: Copydesk works on blocks
+TOGETHER = 64  # pages that a system reads before the next system's turn: Copydesk works on blocks
 YARDSTICK = "trafilatura"
 COPYDESK = "Copydesk"
 SETS = ("aeb", "fe", "fundus")

@@ -1,13 +1,17 @@
 """Ten thousand articles under one key: the work stays linear and the true copies inside are found."""
 
+import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from pipeline.cli import main
 from schemas.blocks import BlockRef
 from schemas.ids import stable_hash
 from transforms.match.bare import match_blocks
@@ -55,3 +59,27 @@ def test_ten_thousand_clones_make_a_pair_each_with_the_first(blocks_of: Blocks, 
     assert pairs.num_rows == MANY - 1
     assert set(pairs["left"].to_pylist()) == {first}
     assert pairs["score"].to_numpy().min() == 1.0
+
+
+def test_a_whole_run_says_how_many_keys_it_thinned_and_still_finds_the_copies_under_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw = random.Random(11)
+    wire = _prose(draw, 120)
+    copies = [f"{wire}\n{_prose(draw, 12)}" for _ in range(COPIES)]
+    texts = [*copies, *(_prose(draw, 100) for _ in range(6 * COPIES))]
+    articles = [{"id": str(n), "outlet": f"outlet-{n}.example", "text": text} for n, text in enumerate(texts)]
+    draw.shuffle(articles)
+    given, config, out = tmp_path / "in.jsonl", tmp_path / "c.toml", tmp_path / "out"
+    given.write_text("".join(json.dumps(article) + "\n" for article in articles), encoding="utf-8")
+    config.write_text("[match]\nhot_articles = 20\n[stories]\nenabled = false\n", encoding="utf-8")
+    assert main(["run", str(given), "--output", str(out), "--config", str(config)]) == 0
+    (manifest,) = (json.loads(path.read_text(encoding="utf-8")) for path in (out / "manifests").glob("*.json"))
+    thinned = manifest["summary"]["thinned_keys"]
+    assert thinned > 0
+    assert re.search(rf"keys thinned\s+{thinned:,} ", capsys.readouterr().out)
+    rows = pq.read_table(out / "current/articles", columns=["source_id", "copy_id"], partitioning=None).to_pylist()
+    labels = {int(row["source_id"]): row["copy_id"] for row in rows}
+    assert len({labels[n] for n in range(COPIES)}) == 1
+    assert all(labels[n] != labels[0] for n in range(COPIES, len(texts)))
+    assert manifest["thresholds"]["match"]["hot_articles"] == 20

@@ -22,6 +22,29 @@ def hash_word(word: NDArray[np.uint8]) -> np.uint64:
 
 
 @numba.njit(cache=True, nogil=True)
+def has_other_breaks(data: NDArray[np.uint8]) -> bool:
+    """Whether UTF-8 holds a line break other than LF: CR, FF, U+0085, U+2028 or U+2029.
+
+    A loop without a way out and without counting from the end, which LLVM turns into vector code.
+    """
+    found = np.uint8(0)
+    second, third = data[1:], data[2:]
+    for at in range(third.size):
+        one, two, three = data[at], second[at], third[at]
+        found |= np.uint8(
+            (one == 0x0D)
+            | (one == 0x0C)
+            | ((one == 0xC2) & (two == 0x85))
+            | ((one == 0xE2) & (two == 0x80) & ((three | np.uint8(1)) == 0xA9))
+        )
+    for at in range(max(0, data.size - 2), data.size):
+        found |= np.uint8(
+            data[at] == 0x0D or data[at] == 0x0C or (at > 0 and data[at - 1] == 0xC2 and data[at] == 0x85)
+        )
+    return bool(found)
+
+
+@numba.njit(cache=True, nogil=True)
 def words_of_lines(data: NDArray[np.uint8], bounds: NDArray[np.int64], words: NDArray[np.int32]) -> None:
     """Count the words of each line into `words`: runs between white space, or wide characters / 2.5."""
     for line in range(len(bounds) - 1):

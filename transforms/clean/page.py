@@ -31,7 +31,7 @@ _LONG_REPEAT = 40  # characters from which a line said twice is furniture the se
 _BYLINE = re.compile(
     r"(?:by|von|par|por|di|da|af|av|door|oleh|autor|author|text|words by|written by|reporting by)\b[:\s]", re.IGNORECASE
 )
-_MOST_NUMBERED = 10_000  # lines with a digit that may be a dateline; the most measured is 2,600
+_MOST_NUMBERED = 5_000  # lines with a digit that may be a dateline; the most measured is 2,600
 _NEAR = 10  # lines from the h1 within which a short line with a date dates the page
 _SHORT = 120  # characters
 _ALIKE = 0.7  # share of a line's words in the headline or description from which they are compared
@@ -55,7 +55,7 @@ class PageLimits:
     """
 
     characters: int = 4_000_000  # of decoded HTML; the longest real page that was measured has 1,700,000
-    nodes: int = 60_000  # "<" in it; the most measured is 20,000
+    nodes: int = 50_000  # "<" in it; the most measured is 20,000
     depth: int = 512  # elements open at once, as in browsers; the deepest real page that was measured has 38
     work: int = 5_000_000  # sum over tags of the elements open there; the most measured is 140,000
     formats: int = 300_000  # likewise of formatting elements, opened anew in every block; the most measured is 6,000

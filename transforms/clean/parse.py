@@ -20,6 +20,7 @@ from transforms.clean.addresses import canonical_url, domain_of, identity_of, ou
 from transforms.clean.fragments import FRAGMENT_START, is_fragment, read_fragment
 from transforms.clean.label import HEADLINE_ONLY, SAMPLE, STAGE, edge_lines
 from transforms.clean.language import with_languages
+from transforms.clean.linescores import subset
 from transforms.clean.outlets import STATISTICS
 from transforms.clean.overrides import NO_RULES, SELECT, OutletRules, mark_elements, settle_marks
 from transforms.clean.page import Page, PageLimits, PageLine, read_page
@@ -306,10 +307,12 @@ def _page_lines(pages: dict[int, Page], fragments: list[int]) -> pa.Table:
     rule = np.array(rules, object)
     score = np.array(scores, np.float32)
     if fragments:
-        cues = find_cues(measured, np.bincount(measured.row)[measured.row].astype(np.int32))
-        taken = np.isin(measured.row, fragments) & (label == BODY) & (rule != SELECT) & (cues.rule != NO_RULE)
-        label[taken] = cues.labels()[taken]
-        rule[taken] = [cues.rules[index].name for index in cues.rule[taken]]
+        ours = np.isin(measured.row, fragments)
+        some, inside = subset(measured, ours), np.flatnonzero(ours)
+        cues = find_cues(some, np.bincount(some.row)[some.row].astype(np.int32))
+        taken = (label[inside] == BODY) & (rule[inside] != SELECT) & (cues.rule != NO_RULE)
+        label[inside[taken]] = cues.labels()[taken]
+        rule[inside[taken]] = [cues.rules[index].name for index in cues.rule[taken]]
     columns = [
         measured.row,
         measured.number,

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from transforms.clean.linekernel import hash_word, measure_lines, words_of_lines, words_with_content
+from transforms.clean.linekernel import has_other_breaks, hash_word, measure_lines, words_of_lines, words_with_content
 
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
@@ -42,7 +42,6 @@ COLUMN = {name: index for index, name in enumerate(COUNTS)}
 NO_END, FULL_STOP, QUESTION, COLON, ELLIPSIS = range(5)
 _CLASSES = ("stop", "address", "site", "media", "dates")
 _SLOTS = 4096
-_OTHER_BREAK_BYTES = (b"\r", b"\x0c", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")
 _OTHER_BREAKS = r"\r\n?|\x{2028}|\x{2029}|\x{0085}|\x0c"
 
 
@@ -75,8 +74,7 @@ def split_lines(texts: pa.Array) -> Lines:
     """Cut texts into trimmed, non-blank lines; null texts have none."""
     texts = pc.fill_null(texts, "")
     texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-    content = _buffers(texts)[0].tobytes()
-    if any(mark in content for mark in _OTHER_BREAK_BYTES):
+    if has_other_breaks(_buffers(texts)[0]):
         texts = pc.replace_substring_regex(texts, _OTHER_BREAKS, "\n")
     pieces = pc.split_pattern(texts, "\n")
     row = np.repeat(np.arange(len(texts), dtype=np.int32), pc.list_value_length(pieces).to_numpy(zero_copy_only=False))

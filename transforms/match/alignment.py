@@ -17,7 +17,7 @@ _LEAST = 300.0  # weight that coverage is at least taken of: about thirty rare g
 _RUN = 80.0  # weight of a shared run or paragraph that says something
 _OWN = 0.15  # a paragraph covered less is its article's own
 _REACH = 45  # grams before a shared run in which a cue attributes it
-_PENALTY = 0.1
+ATTRIBUTION = 0.1  # what a pair falls short by whose shared text is wholly attributed, in an article that has its own
 _LESSER = 3  # how much more the side that shares less counts
 _WITHIN = 0.35  # what a text within a longer one falls short by
 _NARRATION = 1 / 3  # of the weight; two articles that have less of it are quotations, which then are what counts
@@ -55,6 +55,7 @@ def weigh(grams, flags, word_offsets, frequency, offsets, table):  # type: ignor
     size = 0
     for row in range(offsets.size - 1):
         quoted = posted = 0
+        everything = narrated = 0.0
         for gram in range(offsets[row], offsets[row + 1]):
             word = word_offsets[row] + gram - offsets[row]
             if gram == offsets[row]:
@@ -66,17 +67,18 @@ def weigh(grams, flags, word_offsets, frequency, offsets, table):  # type: ignor
                 posted += (flags[word + SHINGLE - 1] & POSTED) - (flags[word - 1] & POSTED)
             furniture = frequency[gram] >= FURNITURE_BIT
             foreign = furniture or 2 * posted > SHINGLE * POSTED
-            weight[gram] = 0.0 if foreign else table[frequency[gram]]
-            narrative[gram] = not foreign and 2 * quoted <= SHINGLE
-            totals[row, _EVERYTHING] += weight[gram]
-            if narrative[gram]:
-                totals[row, _NARRATED] += weight[gram]
-            if not furniture and frequency[gram] > 1:
-                at[size] = gram - offsets[row]
-                shareable[size] = grams[gram]
-                size += 1
+            value = np.float32(0.0) if foreign else table[frequency[gram]]
+            told = not foreign and 2 * quoted <= SHINGLE
+            weight[gram] = value
+            narrative[gram] = told
+            everything += float(value)
+            narrated += float(value) if told else 0.0
+            at[size] = gram - offsets[row]  # overwritten by the next one unless it is shareable
+            shareable[size] = grams[gram]
+            size += not furniture and frequency[gram] > 1
+        totals[row, _EVERYTHING], totals[row, _NARRATED] = everything, narrated
         bounds[row + 1] = size
-    return weight, narrative, totals, bounds, at[:size].copy(), shareable[:size].copy()
+    return weight, narrative, totals, bounds, at[:size], shareable[:size]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -225,8 +227,7 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
             penalty = _quoting(a_spans[:a_size], a_weight, a_flags, totals[left, _EVERYTHING])
         else:
             penalty = _quoting(b_spans[:b_size], b_weight, b_flags, totals[right, _EVERYTHING])
-        most, least = max(a_cover, b_cover), min(a_cover, b_cover)
-        score = max((most + _LESSER * least) / (1 + _LESSER), most - _WITHIN) - _PENALTY * penalty
+        score = unattributed_score(a_cover, b_cover) - ATTRIBUTION * penalty
         opening = 0
         for span in a_spans[:a_size] if na >= nb else b_spans[:b_size]:
             opening += max(0, min(span[1], _OPENING) - span[0])
@@ -238,6 +239,13 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
             _first(a_spans[:a_size], a_weight) / max(1, na), _first(b_spans[:b_size], b_weight) / max(1, nb)
         )
     return figures, counts, runs
+
+
+@numba.njit(cache=True, nogil=True)
+def unattributed_score(left, right):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201 -- compiled
+    """The score that the coverage of both sides gives a pair of which nothing is attributed."""
+    most, least = max(left, right), min(left, right)
+    return max((most + _LESSER * least) / (1 + _LESSER), most - _WITHIN)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -97,7 +97,9 @@ def pairs_of_bucket(bucket: int, refs: Iterable[BlockRef], hot: int) -> tuple[pa
         np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1], [True]])) if key.size else np.zeros(1, np.int64)
     )
     for run in np.flatnonzero(np.diff(bounds) > hot):  # which neighbours are paired must not depend on the blocks
-        ranks[bounds[run] : bounds[run + 1]].sort()
+        under = slice(bounds[run], bounds[run + 1])
+        # Others under each key: who shares many keys meets nearly everybody, a chain of neighbours falls apart.
+        ranks[under] = np.random.default_rng(int(key[bounds[run]])).permutation(np.sort(ranks[under]))
     meetings, thinned = _meetings(key, ranks, bounds, hot, _NEIGHBOURS)
     meetings = np.sort(meetings)
     pairs, strong = meetings >> 1, meetings & 1

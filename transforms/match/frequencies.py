@@ -8,6 +8,7 @@ with the same words (clones), only the one of the smallest id counts.
 """
 
 import functools
+import itertools
 from dataclasses import dataclass
 
 import numba
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from schemas.blocks import BlockRef, StoredTable, load, store_new
 from transforms.match.options import FURNITURE_BIT, LARGEST
-from transforms.match.shingles import find_slot
+from transforms.match.shingles import by_bucket, find_slot
 
 UInt16Array = NDArray[np.uint16]
 UInt64Array = NDArray[np.uint64]
@@ -34,6 +35,8 @@ DOCUMENTS = pa.schema(
         pa.field("words", pa.int64(), nullable=False),  # hash of all words in order
     ]
 )
+_PART = 1 << 14  # grams counted in one table, which then stays in the cache
+_PART_SHIFT = 48  # bits of a gram that choose neither its bucket nor its slot
 ANSWERS = pa.schema([pa.field("bucket", pa.int64(), nullable=False), pa.field("path", pa.string(), nullable=False)])
 
 
@@ -156,8 +159,16 @@ def count_grams(
       shape (occurrences,), the number of counted articles (at least 2 where two articles of any kind share the gram),
       with `FURNITURE_BIT` where the gram is furniture of the article's outlet.
     """
-    capacity = 1 << max(4, int(grams.size * 3 // 2).bit_length())
-    return _count(grams, articles, counted, outlets, furniture_articles, capacity)
+    parts = 1 << max(0, int(grams.size // _PART).bit_length())
+    order, bounds = by_bucket(grams >> np.uint64(_PART_SHIFT), parts)
+    grams, articles = grams[order], articles[order]
+    frequency = np.empty(grams.size, np.uint16)
+    for start, stop in itertools.pairwise(bounds.tolist()):
+        capacity = 1 << max(4, ((stop - start) * 3 // 2).bit_length())
+        frequency[order[start:stop]] = _count(
+            grams[start:stop], articles[start:stop], counted, outlets, furniture_articles, capacity
+        )
+    return frequency
 
 
 @numba.njit(cache=True, nogil=True)

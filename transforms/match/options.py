@@ -60,7 +60,7 @@ class MatchOptions:
     max_frequency: int = 100  # of a gram that counts as evidence
     min_evidence: int = 10  # grams; an article with fewer has no signature
     quote_words: int = 25  # a shared run so long is reported, copy or not
-    hot_articles: int = 200  # articles under one key; above it only neighbours in id order are paired
+    hot_articles: int = 200  # articles under one key; above it each is paired with some others, drawn by key
     key_buckets: int = 16  # that candidates are found in; a power of two
     passages: int = 3  # shared passages kept on a pair, the longest first
     passage_least: int = 12  # words; a shorter run is not worth showing

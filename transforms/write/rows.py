@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from schemas.blocks import CLEAN, BlockRef, load
-from schemas.ids import format_id, format_ids
+from schemas.ids import format_ids
 from schemas.labels import Format, Relation
-from schemas.tables import ARTICLES, COPIES, PAIRS, REJECTS, REMOVED, STORIES
+from schemas.tables import ARTICLES, COPIES, MEMBER, PAIRS, REJECTS, REMOVED, STORIES
 from transforms.write.sources import OPENING, agency_of, likely_source
+
+Int64Array = NDArray[np.int64]
 
 _RELATION_NAMES = pa.array([str(relation) for relation in Relation])
 _FORMAT_NAMES = pa.array([None if form is Format.REPORT else str(form) for form in Format])
@@ -109,70 +112,66 @@ def copy_rows(order: pa.Table) -> pa.Table:
     sizes = order.group_by("copy_id", use_threads=False).aggregate([([], "count_all")])
     shared = sizes.filter(pc.greater(sizes["count_all"], 1))["copy_id"]
     members = order.filter(pc.is_in(order["copy_id"], shared.combine_chunks()))
-    groups = _groups(members, "copy_id")
-    agencies = _agencies(members)
-    heads = _headlines(
-        members.filter(pc.equal(members["article_id"], members["representative"])), "copy_id", ["headline"]
-    )
-    rows = []
-    for copy_id, group in groups:
-        named = [agencies[member] for member in group["article_id"]]
-        source = likely_source(named, group["outlet"], group["published"])
-        rows.append(
-            _span(group)
-            | {
-                "copy_id": copy_id,
-                "source": source.name,
-                "source_evidence": source.evidence,
-                "source_confidence": source.confidence,
-                "story_id": group["story_id"][0],
-                "representative_id": group["representative"][0],
-                "headline": heads[copy_id]["headline"],
-                "n_articles": len(group["article_id"]),
-                "weakest_link": group["weakest_link"][0],
-                "members": [
-                    {"article_id": format_id(member), "outlet": outlet, "relation": relation, "similarity": similarity}
-                    for member, outlet, relation, similarity in zip(
-                        group["article_id"], group["outlet"], group["relation_name"], group["similarity"], strict=True
-                    )
-                ],
-            }
-        )
-    return _table(rows, COPIES.schema)
+    rows, bounds = _grouped(members, "copy_id")
+    agencies = _agencies(rows)
+    outlets, times = rows["outlet"].to_pylist(), rows["published"].cast(pa.int64()).to_pylist()
+    sources = [
+        likely_source(agencies[start:stop], outlets[start:stop], times[start:stop])
+        for start, stop in itertools.pairwise(bounds.tolist())
+    ]
+    first = rows.take(pa.array(bounds[:-1]))
+    representatives = members.filter(pc.equal(members["article_id"], members["representative"])).sort_by("copy_id")
+    heads = fetch(representatives, ["headline"]).take(_positions(first["copy_id"], representatives["copy_id"]))
+    described = [format_ids(rows["article_id"].to_numpy()), rows["outlet"], _relations(rows["relation"])]
+    described = [pa.chunked_array(column).combine_chunks() for column in (*described, rows["similarity"])]
+    made = _spans(rows, bounds) | {
+        "copy_id": format_ids(first["copy_id"].to_numpy()),
+        "source": pa.array([source.name for source in sources], pa.string()),
+        "source_evidence": pa.array([source.evidence for source in sources], pa.string()),
+        "source_confidence": pa.array([source.confidence for source in sources], pa.float32()),
+        "story_id": _nullable_ids(first["story_id"]),
+        "representative_id": format_ids(first["representative"].to_numpy()),
+        "headline": heads["headline"],
+        "weakest_link": first["weakest_link"],
+        "members": pa.ListArray.from_arrays(
+            pa.array(bounds, pa.int32()), pa.StructArray.from_arrays(described, fields=list(MEMBER))
+        ),
+    }
+    return _by_first_time(made, COPIES.schema)
 
 
 def story_rows(order: pa.Table) -> pa.Table:
     """Rows of the table stories, with the column `published` to cut files by; none when stories are switched off."""
     if order["story_id"].null_count == order.num_rows:
-        return _table([], STORIES.schema)
+        order = order.slice(0, 0)
+    rows, bounds = _grouped(order, "story_id")
+    first = rows.take(pa.array(bounds[:-1]))
     leads = order.filter(pc.and_(order["leads_story"], pc.equal(order["article_id"], order["representative"])))
-    heads = _headlines(leads, "story_id", ["article_id", "headline", "text"])
-    told = dict(
-        zip(leads["story_id"].to_pylist(), leads.select(list(_TOLD)).rename_columns(_TOLD).to_pylist(), strict=True)
-    )
+    leads = leads.sort_by("story_id")
+    heads = fetch(leads, ["article_id", "headline", "text"]).take(_positions(first["story_id"], leads["story_id"]))
+    story = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+    by_copy = np.lexsort((rows["copy_id"].to_numpy(), story))
+    copy_ids, story = rows["copy_id"].to_numpy()[by_copy], story[by_copy]
+    one = np.ones(len(story), bool)  # row of each copy
+    one[1:] = (copy_ids[1:] != copy_ids[:-1]) | (story[1:] != story[:-1])
+    scores = rows["story_score"].to_numpy()[by_copy[one]].astype(np.float64)
+    copies = np.bincount(story[one], minlength=len(bounds) - 1)
+    made = _spans(rows, bounds) | {
+        "story_id": format_ids(first["story_id"].to_numpy().astype(np.int64)),
+        "headline": heads["headline"],
+        "lead": pc.list_element(pc.split_pattern(heads["text"], "\n", max_splits=1), 0),
+        "representative_id": format_ids(heads["article_id"].to_numpy()),
+        "n_copies": pa.array(copies, pa.int32()),
+        "cohesion": pa.array((np.bincount(story[one], scores, len(copies)) / copies).astype(np.float32)),
+    }
+    leads = leads.take(_positions(first["story_id"], leads["story_id"]))
+    made |= {told: leads[name] for name, told in _TOLD.items()}
+    made["version"] = pa.array(np.ones(len(copies), np.int32))  # of a run over all its inputs
     newest = pc.max(order["published"].cast(pa.int64())).as_py()
-    rows = []
-    for story_id, group in _groups(order, "story_id"):
-        head = heads[story_id]
-        scores = dict(zip(group["copy_id"], group["story_score"], strict=True))
-        span = _span(group)
-        rows.append(
-            span
-            | told[story_id]
-            | {
-                "story_id": story_id,
-                "headline": head["headline"],
-                "lead": head["text"].split("\n", 1)[0],
-                "representative_id": head["article_id"],
-                "n_articles": len(group["article_id"]),
-                "n_copies": len(scores),
-                "cohesion": float(np.mean([scores[copy] for copy in sorted(scores)])),
-                "version": 1,  # of a run over all its inputs
-                "status": status(span["last_published"], newest),
-            }
-            | _timeline(group)
-        )
-    return _table(rows, STORIES.schema)
+    lasts = pc.cast(made["last_published"], pa.int64()).to_pylist()
+    made["status"] = pa.array([status(last, newest) for last in lasts], pa.string())
+    made |= _timelines(rows, bounds)
+    return _by_first_time(made, STORIES.schema)
 
 
 def status(last: int | None, newest: int) -> str | None:
@@ -180,14 +179,22 @@ def status(last: int | None, newest: int) -> str | None:
     return None if last is None else "open" if newest - last <= _OPEN else "closed"
 
 
-def _timeline(group: dict[str, list[Any]]) -> dict[str, Any]:
-    """When something new was reported, and how much on each day, of a group in order of publication."""
+def _timelines(rows: pa.Table, bounds: Int64Array) -> dict[str, pa.Array]:
+    """When something new was last reported, and how much on each day, of groups in order of publication."""
+    columns = [rows["published"].cast(pa.int64()), *(rows[name] for name in ("article_id", "copy_id", "outlet"))]
+    reports = list(zip(*(column.to_pylist() for column in columns), strict=True))
+    told = [_timeline(reports[start:stop]) for start, stop in itertools.pairwise(bounds.tolist())]
+    return {
+        name: pa.array([each[name] for each in told], STORIES.schema.field(name).type)
+        for name in ("last_new_published", "timeline")
+    }
+
+
+def _timeline(reports: list[tuple[Any, ...]]) -> dict[str, Any]:
     days: dict[int, tuple[set[int], set[int], set[str]]] = {}
     seen: set[int] = set()
     newest = None
-    for at, article, copy, outlet in zip(
-        group["published"], group["article_id"], group["copy_id"], group["outlet"], strict=True
-    ):
+    for at, article, copy, outlet in reports:
         if at is None:
             continue
         articles, copies, outlets = days.setdefault(at // _DAY, (set(), set(), set()))
@@ -232,8 +239,6 @@ _LABELS = {"article_id", "copy_id", "copy_relation", "copy_similarity", "story_i
 _LABELS |= {"story_runner_up_id", "story_runner_up_score", "format"}
 _FROM_CLEAN = [name for name in ARTICLES.schema.names if name not in _LABELS | {"removed_lines"}] + ["removed"]
 _TOLD = {"story_weakest_link": "weakest_link", "names": "names", "terms": "terms"}
-_GROUPED = ["article_id", "copy_id", "story_id", "representative", "outlet", "published", "similarity"]
-_GROUPED += ["weakest_link", "story_score"]
 
 
 def _positions(wanted: pa.ChunkedArray, ascending: pa.ChunkedArray) -> pa.Array:
@@ -250,59 +255,52 @@ def _positions(wanted: pa.ChunkedArray, ascending: pa.ChunkedArray) -> pa.Array:
     return pa.array(at)
 
 
-def _groups(order: pa.Table, key: str) -> list[tuple[int, dict[str, list[Any]]]]:
-    """Rows of `order` by `key`, inside a group in the order given; groups in order of their key."""
-    table = order.select(_GROUPED)
-    times = table["published"].cast(pa.int64())  # many datetimes are slow to make and to read back
-    table = table.set_column(table.schema.get_field_index("published"), "published", times)
-    table = table.append_column("relation_name", _relations(order["relation"]))
-    table = table.append_column("at", pa.array(np.arange(table.num_rows))).sort_by(
-        [(key, "ascending"), ("at", "ascending")]
-    )
-    columns = {name: table[name].to_pylist() for name in table.column_names}
-    groups, start = [], 0
-    for value, run in itertools.groupby(columns[key]):
-        stop = start + sum(1 for _ in run)
-        groups.append((value, {name: values[start:stop] for name, values in columns.items()}))
-        start = stop
-    return groups
+def _grouped(order: pa.Table, key: str) -> tuple[pa.Table, Int64Array]:
+    """Rows of `order` group by group, inside a group in the order given, and the bounds of the groups."""
+    ids = order[key].to_numpy()
+    at = np.argsort(ids, kind="stable")
+    changes = np.flatnonzero(ids[at][1:] != ids[at][:-1]) + 1
+    return order.take(pa.array(at)), np.concatenate([[0], changes, [len(ids)]]) if len(ids) else np.zeros(1, np.int64)
 
 
-def _headlines(order: pa.Table, key: str, columns: list[str]) -> dict[int, dict[str, Any]]:
-    return dict(zip(order[key].to_pylist(), fetch(order, columns).to_pylist(), strict=True))
-
-
-def _agencies(members: pa.Table) -> dict[int, str | None]:
+def _agencies(members: pa.Table) -> list[str | None]:
     """The agency that each article names."""
     clean = fetch(members, ["outlet", "credits", "text"])
     openings = pc.utf8_slice_codeunits(clean["text"], 0, OPENING)
     columns = (clean["outlet"].to_pylist(), openings.to_pylist(), clean["credits"].to_pylist())
-    return dict(zip(members["article_id"].to_pylist(), map(agency_of, *columns), strict=True))
+    return list(map(agency_of, *columns))
 
 
-def _span(group: dict[str, list[Any]]) -> dict[str, Any]:
-    """Outlets and times of a group that is in order of publication, unknown dates last."""
-    outlets = sorted({outlet for outlet in group["outlet"] if outlet is not None})
-    known = [(at, outlet) for at, outlet in zip(group["published"], group["outlet"], strict=True) if at is not None]
+def _spans(rows: pa.Table, bounds: Int64Array) -> dict[str, Any]:
+    """Sizes, outlets and times of groups that are in order of publication, unknown dates last."""
+    starts, sizes = bounds[:-1], np.diff(bounds)
+    groups = np.arange(len(sizes))
+    outlet = rows["outlet"].combine_chunks().dictionary_encode()
+    names = outlet.dictionary.take(pc.sort_indices(outlet.dictionary))
+    rank = pc.index_in(rows["outlet"].combine_chunks(), names).fill_null(-1).to_numpy().astype(np.int64)
+    known = np.unique((np.repeat(groups, sizes) * (len(names) + 1) + rank)[rank >= 0])
+    outlets = np.bincount(known // (len(names) + 1), minlength=len(sizes))
+    dated = np.concatenate([[0], np.cumsum(rows["published"].is_valid().to_numpy())])
+    dated = dated[bounds[1:]] - dated[starts]
+    first = rows.take(pa.array(starts))
     return {
-        "outlets": outlets,
-        "n_outlets": len(outlets),
-        "first_outlet": known[0][1] if known else None,
-        "first_published": known[0][0] if known else None,
-        "last_published": known[-1][0] if known else None,
+        "n_articles": pa.array(sizes, pa.int32()),
+        "outlets": pa.ListArray.from_arrays(
+            pa.array(np.concatenate([[0], np.cumsum(outlets)]), pa.int32()),
+            names.take(pa.array(known % (len(names) + 1))),
+        ),
+        "n_outlets": pa.array(outlets, pa.int32()),
+        "first_outlet": pc.if_else(pa.array(dated > 0), first["outlet"], pa.scalar(None, pa.string())),
+        "first_published": first["published"],
+        "last_published": rows["published"].take(pa.array(starts + np.maximum(dated, 1) - 1)),
     }
 
 
-def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Rows with integer ids → a table in order of time, with `published`."""
-    key = schema.names[0]
-    for row in rows:
-        for name in {key, "story_id", "representative_id"}:
-            if row.get(name) is not None:
-                row[name] = format_id(row[name])
-    table = pa.Table.from_pylist(rows, schema=schema)
+def _by_first_time(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
+    """Columns → a table in order of time, with `published`."""
+    table = _ordered(columns, schema).cast(schema)
     table = table.append_column("published", table["first_published"])
-    return table.sort_by([("published", "ascending"), (key, "ascending")])
+    return table.sort_by([("published", "ascending"), (schema.names[0], "ascending")])
 
 
 def _ordered(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
@@ -313,5 +311,5 @@ def _relations(codes: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.take(_RELATION_NAMES, codes)
 
 
-def _nullable_ids(ids: pa.ChunkedArray) -> pa.Array:
-    return pa.array([None if i is None else format_id(i) for i in ids.to_pylist()], pa.string())
+def _nullable_ids(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(ids.is_valid(), format_ids(ids.fill_null(0).to_numpy()), pa.scalar(None, pa.string()))

@@ -1,5 +1,6 @@
 """Where a text that several outlets carry most likely comes from: the agency that they name, else who had it first."""
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ _AGENCIES = {  # as written in datelines and credits; the first that fits a name
 }
 _NAMED = {agency: re.compile(rf"(?<![\w.])(?:{names})(?![\w.])") for agency, names in _AGENCIES.items()}
 _DATELINE = {agency: re.compile(rf"\((?:{names})\)") for agency, names in _AGENCIES.items()}
+_ANY_NAMED = re.compile(rf"(?<![\w.])(?:{'|'.join(_AGENCIES.values())})(?![\w.])")
+_ANY_DATELINE = re.compile(rf"\((?:{'|'.join(_AGENCIES.values())})\)")
 _PICTURE = re.compile(r"photo|image|picture|graphic|video", re.IGNORECASE)
 
 
@@ -46,10 +49,17 @@ def agency_of(outlet: str | None, opening: str, credit_lines: Sequence[str]) -> 
       credit_lines: its credits; those of pictures do not count.
     """
     stated = [line for line in credit_lines if not _PICTURE.search(line)]
+    if not (_names_any(outlet or "") or _ANY_DATELINE.search(opening) or any(map(_ANY_NAMED.search, stated))):
+        return None
     for agency, named in _NAMED.items():
         if (outlet and named.search(outlet)) or _DATELINE[agency].search(opening) or any(map(named.search, stated)):
             return agency
     return None
+
+
+@functools.lru_cache(maxsize=65536)
+def _names_any(outlet: str) -> bool:
+    return bool(_ANY_NAMED.search(outlet))
 
 
 def likely_source(agencies: Sequence[str | None], outlets: Sequence[str | None], times: Sequence[int | None]) -> Source:
