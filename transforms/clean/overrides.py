@@ -64,7 +64,7 @@ class OutletRules:
           ValueError: names the selector or pattern.
         """
         for selector in (*self.select, *self.remove_selectors):
-            try:
+            try:  # soupsieve's second error is for CSS that it does not know, such as `::before`
                 soupsieve.compile(selector)
             except (soupsieve.SelectorSyntaxError, NotImplementedError) as error:
                 raise ValueError(f"{selector!r} is no CSS selector: {str(error).splitlines()[0]}") from error
