@@ -63,7 +63,7 @@ def real_pairs(shared: Path, work: Path) -> Figures:
 
 
 def natural_pairs(shared: Path, work: Path) -> Figures:
-    """Natural pairs read by hand: those joined of the "same" ones, of those with containment of .75, of the different."""
+    """Natural pairs read by hand: those joined of the "same", of those with containment of .75, of the different."""
     pairs = shared / "data/neardup/natural_pairs.jsonl.gz"
     groups = _groups(shared, work, pairs)
     figures: Figures = {}
