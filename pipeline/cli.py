@@ -200,6 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app(ours, prog_name="copydesk")
     except SystemExit as done:
+        if isinstance(done.__context__, BrokenPipeError):
+            return 0  # all is done before it is printed, and whoever reads it has seen enough
         if done.code == INTERRUPTED:
             typer.echo("copydesk: interrupted; nothing was committed", err=True)
         return done.code if isinstance(done.code, int) else 0

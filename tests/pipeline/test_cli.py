@@ -1,6 +1,9 @@
 """The command line: what is asked wrongly is named, and costs nothing."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,16 @@ def test_a_metadata_file_that_does_not_fit_names_the_row(
     article.write_text("Headline\n\nBody.")
     assert main(["run", str(article), "--output", str(tmp_path / "out"), "--metadata", str(path)]) == 2
     assert named in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "schema"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
