@@ -197,6 +197,8 @@ def test_snapshots_and_explanations_can_be_read(out: Path, capsys: pytest.Captur
     assert [both["left"] for both in facts["side_by_side"]] == pair["passages"]
     assert all(both["right"] for both in facts["side_by_side"])
     assert "fewer shared words would part them" in facts["other_verdict"]
+    assert main(["explain", "pair", str(out), pair["left_id"], pair["left_id"]]) == 2
+    assert "the same article twice" in capsys.readouterr().err
     assert main(["explain", "article", str(out), "0123456789abcdef"]) == 2
     assert "no such article" in capsys.readouterr().err
 
