@@ -61,6 +61,8 @@ def run_command(
     if result.unmatched:
         more = f" and {len(result.unmatched) - 1} more" if len(result.unmatched) > 1 else ""
         typer.echo(f"copydesk: {metadata}: no input is called {result.unmatched[0]}{more}", err=True)
+    for outlet in result.unknown_outlets:
+        typer.echo(f'copydesk: {config}: [clean.outlets."{outlet}"]: no article is of that outlet', err=True)
     if as_json:
         _print_json({"snapshot": result.manifest.snapshot, "repeated": result.repeated, **result.manifest.summary})
     else:

@@ -231,6 +231,20 @@ def test_bad_inputs_cost_nothing_but_themselves(records: list[Record], write_jso
     assert {row["source_id"] for row in rows(tmp_path / "out", "articles")} == {record["id"] for record in records[:6]}
 
 
+def test_rules_for_an_outlet_that_no_article_is_of_are_named(
+    records: list[Record], write_jsonl: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "c.toml"
+    known = records[0]["outlet"]
+    config.write_text("".join(f'[clean.outlets."{name}"]\nremove = ["x"]\n' for name in (known, "misspelt.example")))
+    path = write_jsonl(tmp_path / "in.jsonl", records[:3])
+    assert main(["run", str(path), "--output", str(tmp_path / "out"), "--config", str(config), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["articles_kept"] == 3
+    assert '"misspelt.example"' in shown.err
+    assert known not in shown.err
+
+
 def test_a_headline_of_brackets_is_shown_as_it_is(
     records: list[Record], write_jsonl: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
