@@ -6,7 +6,9 @@ from pathlib import Path
 
 from schemas.blocks import BlockRef
 from transforms.match.bare import match_blocks
+from transforms.match.candidates import pairs_of_bucket, unique_pairs
 from transforms.match.options import MatchOptions
+from transforms.match.signing import count_stored, sign_block, split_block, store_answers, store_documents
 
 _TIMES = 60_000
 _SECONDS = 2.0  # of CPU; 6 to 15 when the places of a gram were searched from the first one
@@ -23,3 +25,18 @@ def test_a_word_repeated_without_end_is_compared_in_time_linear_in_the_length(
     pairs = match_blocks(blocks, MatchOptions(), str(tmp_path))
     assert time.process_time() - before < _SECONDS
     assert pairs["longest_run"].to_pylist() == [_TIMES]
+
+
+def test_a_passage_that_one_article_repeats_is_not_taken_for_many_articles(
+    blocks_of: Callable[..., list[BlockRef]], prose: Callable[..., str], tmp_path: Path
+) -> None:
+    options, passage = MatchOptions(), prose(1, 1, 30)
+    texts = {name: "\n".join(f"{passage} {prose(ord(name) * 300 + n, 1, 5)}" for n in range(250)) for name in "abc"}
+    refs = blocks_of([{"id": name, "text": text} for name, text in texts.items()])
+    documents = store_documents([split_block(ref, 4) for ref in refs], str(tmp_path))
+    answers = [count_stored(bucket, documents, options, str(tmp_path)) for bucket in range(4)]
+    frequencies = store_answers(answers, str(tmp_path))
+    signed = [sign_block(ref, documents, frequencies, options) for ref in refs]
+    found = [pairs_of_bucket(bucket, signed, options.hot_articles) for bucket in range(options.key_buckets)]
+    assert sum(thinned for _, thinned in found) == 0
+    assert unique_pairs(pairs for pairs, _ in found).num_rows == 3
