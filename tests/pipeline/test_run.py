@@ -245,6 +245,18 @@ def test_rules_for_an_outlet_that_no_article_is_of_are_named(
     assert known not in shown.err
 
 
+def test_with_stories_switched_off_no_article_has_one(
+    records: list[Record], write_jsonl: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, out = tmp_path / "c.toml", tmp_path / "out"
+    config.write_text("[stories]\nenabled = false\n")
+    path = write_jsonl(tmp_path / "in.jsonl", records[:3])
+    assert main(["run", str(path), "--output", str(out), "--config", str(config), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stories"] == 0
+    assert {row["story_id"] for table in ("articles", "copies") for row in rows(out, table)} == {None}
+    assert main(["explain", "article", str(out), rows(out, "articles")[0]["article_id"]]) == 0
+
+
 def test_a_headline_of_brackets_is_shown_as_it_is(
     records: list[Record], write_jsonl: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
