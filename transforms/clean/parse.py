@@ -78,7 +78,7 @@ def parse_block(
         fragments = [at for at in pages if _is_fragment(_markup(records[at]))]
         lines = pa.concat_tables([lines, _page_lines(pages, fragments)])
     lines = _in_order(order, lines)
-    parsed = with_languages(parsed, lines, [records[at]["language"] for at in order])
+    parsed = with_languages(parsed, lines, raw["language"].combine_chunks().take(pa.array(order, pa.int64())))
     return parsed, lines, pa.Table.from_pylist(rejects, REJECTED)
 
 
