@@ -267,3 +267,31 @@ def measure_lines(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass
         counts[line, 2], counts[line, 3], counts[line, 4] = capitalised, upper, numbers
         counts[line, 10], counts[line, 11], counts[line, 12] = ending, opening, quotes
         counts[line, 13], counts[line, 14] = commas, marks
+
+
+@numba.njit(cache=True, nogil=True)
+def sift(  # noqa: PLR0913, PLR0917 -- what it reads and what it changes
+    data: NDArray[np.uint8],
+    bounds: NDArray[np.int64],
+    classes: NDArray[np.uint8],
+    moves: NDArray[np.int16],
+    hits: NDArray[np.int64],
+    bits: NDArray[np.int64],
+) -> None:
+    """Clear the bits of each line whose group has no string in it.
+
+    Args:
+      data: UTF-8.
+      bounds: shape (lines + 1,), where each line begins in `data`.
+      classes: of a pagecues.Automaton; so are `moves` and `hits`.
+      bits: shape (lines,), a bit a group.
+    """
+    width, flat = np.uint64(moves.shape[1]), moves.ravel()
+    for line in range(len(bounds) - 1):
+        if bits[line] == 0:
+            continue
+        state, found = np.uint64(0), hits[0]
+        for at in range(bounds[line], bounds[line + 1]):
+            state = np.uint64(flat[state * width + np.uint64(classes[data[at]])])  # unsigned: no index from the end
+            found |= hits[state]
+        bits[line] &= found
