@@ -295,3 +295,29 @@ def sift(  # noqa: PLR0913, PLR0917 -- what it reads and what it changes
             state = np.uint64(flat[state * width + np.uint64(classes[data[at]])])  # unsigned: no index from the end
             found |= hits[state]
         bits[line] &= found
+
+
+@numba.njit(cache=True, nogil=True)
+def characterise(data: NDArray[np.uint8], bounds: NDArray[np.int64], kinds: NDArray[np.uint8]) -> None:
+    """Tell of each text whether it holds `<` (1) and whether it may not be in Unicode's form NFC (2).
+
+    Form C are all characters below U+0300, and the dashes and quotes of U+2010..2027; what else is left to `unicodedata`.
+
+    Args:
+      data: UTF-8.
+      bounds: shape (texts + 1,), where each begins in `data`.
+      kinds: shape (texts,), to fill.
+    """
+    for text in range(len(bounds) - 1):
+        content = data[bounds[text] : bounds[text + 1]]
+        angle = high = np.uint8(0)
+        for byte in content:  # without a way out, which LLVM turns into vector code
+            angle |= np.uint8(byte == 0x3C)
+            high |= byte
+        other = False
+        if high & 0x80:
+            for at in range(len(content)):
+                byte = content[at]
+                if byte >= 0xCC:
+                    other |= byte != 0xE2 or content[at + 1] != 0x80 or content[at + 2] < 0x90 or content[at + 2] > 0xA7
+        kinds[text] = angle | np.uint8(2 * other)

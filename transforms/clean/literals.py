@@ -8,7 +8,7 @@ prefilter, without conjunctions.
 """
 
 import functools
-from re import _parser as sre  # type: ignore[attr-defined] # noqa: PLC2701 -- the only parser of patterns there is
+from re import _parser as sre  # type: ignore[attr-defined]  # -- the only parser of patterns there is
 from typing import Any, NamedTuple
 
 _MOST = 100  # strings of a set that may still grow
@@ -36,7 +36,7 @@ def necessary(pattern: str) -> frozenset[str]:
 
 
 def _sequence(nodes: Any) -> _Known:
-    """One part after another: strings grow as long as every part is exact; the rarest of what they grew to is needed."""
+    """Part after part: strings grow as long as all are exact; the rarest of what they grew to are needed."""
     run: frozenset[str] = _EMPTY
     needed = _EMPTY
     exact = True

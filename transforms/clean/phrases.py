@@ -106,8 +106,7 @@ def find_cues(lines: Lines, row_lines: NDArray[np.int32]) -> Cues:
         first = len(pack.rules) + 2 * index
         ends = [np.flatnonzero((bits >> bit) & 1) for bit in (first, first + 1)]
         starts, stops = (
-            asked[at[_matches(text, at, pattern)]]
-            for at, pattern in zip(ends, (block.start, block.end), strict=True)
+            asked[at[_matches(text, at, pattern)]] for at, pattern in zip(ends, (block.start, block.end), strict=True)
         )
         _mark_blocks(block, len(pack.rules) + index, lines, found, starts, stops)
     return Cues(found, pack.named)

@@ -121,6 +121,11 @@ def content_words(text: pa.Array) -> tuple[Int32Array, UInt64Array]:
     return line_of[first], hash_of[first]
 
 
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece; `combine_chunks` would copy the piece that it nearly always is."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def utf8(text: pa.Array) -> tuple[NDArray[np.uint8], Int64Array]:
     """The bytes of texts, and where each begins in them; shape (texts + 1,)."""
     text = text.cast(pa.large_string())
