@@ -120,18 +120,21 @@ def _score_words(codes, size, script, tables, scores):  # type: ignore[no-untype
 
     A function word seldom touches a comma: that white space alone cuts words loses little.
     """
+    keys, values, shares = tables.keys, tables.values, tables.shares  # each access to a tuple of arrays costs a count
+    spaces = tables.script
     hits = np.zeros_like(scores)
     basis = FNV_OFFSET ^ np.uint64(script)
     words, word, inside = 0, basis, False
-    for place in range(size + 1):
-        code = codes[place] if place < size else 32
-        if code < len(tables.script) and tables.script[code] == SPACE:
+    for at in range(size + 1):
+        code = codes[at] if at < size else 32
+        if code < len(spaces) and spaces[code] == SPACE:
             if inside:
                 words += 1
-                row = find(tables.keys, tables.values, word)
+                row = find(keys, values, word)
                 if row:
-                    hits += tables.shares[row - 1, 0]
-                    scores += tables.shares[row - 1, 1]
+                    for place in range(len(scores)):
+                        hits[place] += shares[row - 1, 0, place]
+                        scores[place] += shares[row - 1, 1, place]
             word, inside = basis, False
         else:
             word = (word ^ np.uint64(code)) * FNV_PRIME

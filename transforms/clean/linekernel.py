@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 _PRIME, _BASIS = np.uint64(0x100000001B3), np.uint64(0xCBF29CE484222325)  # FNV-1a, 64 bits
 _TOP = np.uint64(0x7FFFFFFFFFFFFFFF)
-_MAY_SPACE = np.isin(np.arange(256), [*range(9, 14), *range(28, 33), 0xC2, 0xE1, 0xE2, 0xE3])  # its first byte
 
 
 @numba.njit(cache=True, nogil=True)
@@ -23,77 +22,26 @@ def hash_word(word: NDArray[np.uint8]) -> np.uint64:
 
 
 @numba.njit(cache=True, nogil=True)
-def _space(data: NDArray[np.uint8], at: int, stop: int) -> int:
-    """Bytes of the white space that stands here, negative when it breaks a line; 0 when there is none."""
-    one = data[at]
-    if one == 0x0A or one == 0x0C or one == 0x0D:
-        return -1
-    if one == 0x20 or 0x09 <= one <= 0x0D or 0x1C <= one <= 0x1F:
-        return 1
-    if one == 0xC2 and at + 1 < stop:
-        return -2 if data[at + 1] == 0x85 else 2 if data[at + 1] == 0xA0 else 0
-    if at + 2 >= stop:
-        return 0
-    two, three = data[at + 1], data[at + 2]
-    if one == 0xE2 and two == 0x80:
-        return -3 if 0xA8 <= three <= 0xA9 else 3 if three <= 0x8A or three == 0xAF else 0
-    wide = (one == 0xE1 and two == 0x9A) or (one == 0xE3 and two == 0x80)
-    return 3 if (wide and three == 0x80) or (one == 0xE2 and two == 0x81 and three == 0x9F) else 0
+def has_other_breaks(data: NDArray[np.uint8]) -> bool:
+    """Whether UTF-8 holds a line break other than LF: CR, FF, U+0085, U+2028 or U+2029.
 
-
-@numba.njit(cache=True, nogil=True)
-def _space_before(data: NDArray[np.uint8], began: int, end: int) -> int:
-    """Bytes of the white space that ends here."""
-    for width in range(1, min(3, end - began) + 1):
-        if abs(_space(data, end - width, end)) == width:
-            return width
-    return 0
-
-
-@numba.njit(cache=True, nogil=True)
-def cut_lines(
-    data: NDArray[np.uint8],
-    bounds: NDArray[np.int64],
-    out: NDArray[np.uint8],
-    row: NDArray[np.int32],
-    ends: NDArray[np.int32],
-) -> int:
-    """Cut texts at LF, CR, FF, U+0085, U+2028 and U+2029, trim white space and leave out what is blank.
-
-    Args:
-      data: UTF-8.
-      bounds: shape (texts + 1,), where each text begins in `data`.
-      out: to fill: the lines one after another; no shorter than the texts.
-      row: to fill: the text of each line; a place for each break and each text.
-      ends: to fill, from its second place on: where each line ends in `out`.
-
-    Returns:
-      how many lines there are
+    A loop without a way out and without counting from the end, which LLVM turns into vector code.
     """
-    lines = size = 0
-    for text in range(len(bounds) - 1):
-        at, stop = bounds[text], bounds[text + 1]
-        while at < stop:
-            began = at
-            while at < stop and not (_MAY_SPACE[data[at]] and _space(data, at, stop) < 0):
-                at += 1
-            end = at
-            at = at - _space(data, at, stop) if at < stop else at + 1
-            width = 1
-            while began < end and width != 0:
-                width = abs(_space(data, began, end))
-                began += width
-            width = 1
-            while began < end and width != 0:
-                width = _space_before(data, began, end)
-                end -= width
-            if began < end:
-                out[size : size + end - began] = data[began:end]
-                size += end - began
-                row[lines] = text
-                lines += 1
-                ends[lines] = size
-    return lines
+    found = np.uint8(0)
+    second, third = data[1:], data[2:]
+    for at in range(third.size):
+        one, two, three = data[at], second[at], third[at]
+        found |= np.uint8(
+            (one == 0x0D)
+            | (one == 0x0C)
+            | ((one == 0xC2) & (two == 0x85))
+            | ((one == 0xE2) & (two == 0x80) & ((three | np.uint8(1)) == 0xA9))
+        )
+    for at in range(max(0, data.size - 2), data.size):
+        found |= np.uint8(
+            data[at] == 0x0D or data[at] == 0x0C or (at > 0 and data[at - 1] == 0xC2 and data[at] == 0x85)
+        )
+    return bool(found)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -179,44 +127,37 @@ def measure_lines(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass
     Args:
       data: UTF-8.
       bounds: shape (lines + 1,), where each line begins in `data`.
-      slots: open-addressing table of word hashes, 0 where empty; a power of two of them.
+      slots: open-addressing table of word hashes, 0 where empty.
       classes: for each slot, five word classes in the low bits and phrase rules above them.
       keys: shape (lines,), to fill: hash of letters and digit runs, so that digits, case and punctuation do not matter.
       counts: shape (lines, 15), zeros, to fill.
       cues: shape (lines,), to fill: union of the phrase rules of the words.
     """
-    mask = np.uint64(len(slots) - 1)
+    size = np.uint64(len(slots))
     for line in range(len(bounds) - 1):
         key, word, cue = _BASIS, _BASIS, np.uint64(0)
-        stop_words = address = site = media = dates = np.uint64(0)
         letters = capitals = part = 0  # of the word between white space; of the part that is looked up
         first_capital = has_digit = seen = digit_run = False
         characters = words = wide = capitalised = upper = numbers = quotes = commas = marks = ending = opening = 0
         at, stop = bounds[line], bounds[line + 1]
         while at <= stop:
             byte = np.int64(data[at]) if at < stop else np.int64(32)
+            characters += 1
             if 97 <= byte <= 122 or 65 <= byte <= 90:
                 if byte <= 90:
                     first_capital |= letters == 0
+                    capitals += 1
+                    byte += 32
                 elif not seen and opening == 0:
                     opening = 1
-                began = at
-                while True:
-                    low = np.uint64(byte | 32)
-                    capitals += byte < 97
-                    key = (key ^ low) * _PRIME
-                    word = (word ^ low) * _PRIME
-                    at += 1
-                    byte = np.int64(data[at]) if at < stop else np.int64(32)
-                    if not (97 <= byte | 32 <= 122) or byte >= 128:
-                        break
-                characters += at - began
-                letters += at - began
-                part += at - began
+                key = (key ^ np.uint64(byte)) * _PRIME
+                word = (word ^ np.uint64(byte)) * _PRIME
+                letters += 1
+                part += 1
                 ending = 0
                 seen, digit_run = True, False
+                at += 1
                 continue
-            characters += 1
             if 48 <= byte <= 57:
                 if not digit_run:
                     key = (key ^ np.uint64(48)) * _PRIME
@@ -301,17 +242,13 @@ def measure_lines(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass
                         ending = 0
                         seen = True
             if part and not letter and not apostrophe:
-                slot = word & mask
+                slot = np.int64(word % size)
                 while slots[slot] != 0 and slots[slot] != word:
-                    slot = (slot + np.uint64(1)) & mask
+                    slot = (slot + 1) % len(slots)
                 if slots[slot] == word:
-                    kinds = classes[slot]
-                    cue |= kinds
-                    stop_words += kinds & np.uint64(1)
-                    address += (kinds >> np.uint64(1)) & np.uint64(1)
-                    site += (kinds >> np.uint64(2)) & np.uint64(1)
-                    media += (kinds >> np.uint64(3)) & np.uint64(1)
-                    dates += (kinds >> np.uint64(4)) & np.uint64(1)
+                    cue |= classes[slot]
+                    for bit in range(5):
+                        counts[line, 5 + bit] += np.int32((classes[slot] >> np.uint64(bit)) & np.uint64(1))
                 word, part = _BASIS, 0
             if space:
                 if letters or has_digit:
@@ -328,8 +265,6 @@ def measure_lines(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass
         counts[line, 0] = characters - 1
         counts[line, 1] = max(words, int(wide / 2.5))
         counts[line, 2], counts[line, 3], counts[line, 4] = capitalised, upper, numbers
-        counts[line, 5], counts[line, 6], counts[line, 7] = stop_words, address, site
-        counts[line, 8], counts[line, 9] = media, dates
         counts[line, 10], counts[line, 11], counts[line, 12] = ending, opening, quotes
         counts[line, 13], counts[line, 14] = commas, marks
 
@@ -348,7 +283,9 @@ def sift(  # noqa: PLR0913, PLR0917 -- what it reads and what it changes
     Args:
       data: UTF-8.
       bounds: shape (lines + 1,), where each line begins in `data`.
-      classes: of a pagecues.Automaton; so are `moves` and `hits`.
+      classes: of a pagecues.Automaton.
+      moves: likewise.
+      hits: likewise.
       bits: shape (lines,), a bit a group.
     """
     width, flat = np.uint64(moves.shape[1]), moves.ravel()
@@ -366,7 +303,7 @@ def sift(  # noqa: PLR0913, PLR0917 -- what it reads and what it changes
 def characterise(data: NDArray[np.uint8], bounds: NDArray[np.int64], kinds: NDArray[np.uint8]) -> None:
     """Tell of each text whether it holds `<` (1) and whether it may not be in Unicode's form NFC (2).
 
-    Form C are all characters below U+0300, and the dashes and quotes of U+2010..2027; what else is left to `unicodedata`.
+    Characters below U+0300 are in form C, and the dashes and quotes of U+2010..2027; `unicodedata` knows the others.
 
     Args:
       data: UTF-8.
@@ -384,5 +321,5 @@ def characterise(data: NDArray[np.uint8], bounds: NDArray[np.int64], kinds: NDAr
             for at in range(len(content)):
                 byte = content[at]
                 if byte >= 0xCC:
-                    other |= byte != 0xE2 or content[at + 1] != 0x80 or content[at + 2] < 0x90 or content[at + 2] > 0xA7
+                    other |= byte != 0xE2 or content[at + 1] != 0x80 or not 0x90 <= content[at + 2] <= 0xA7
         kinds[text] = angle | np.uint8(2 * other)

@@ -7,7 +7,6 @@ Source: the exact and necessary sets of R. Cox, "Regular Expression Matching wit
 prefilter, without conjunctions.
 """
 
-import functools
 from re import _parser as sre  # type: ignore[attr-defined]  # -- the only parser of patterns there is
 from typing import Any, NamedTuple
 
@@ -51,7 +50,7 @@ def _sequence(nodes: Any) -> _Known:
     return _Known(run if exact else None, min(needed, run, key=_lines))
 
 
-def _part(kind: str, value: Any) -> _Known:
+def _part(kind: str, value: Any) -> _Known:  # noqa: PLR0911 -- a kind of part a line
     if kind == "LITERAL":
         return _characters([value])
     if kind == "IN" and all(str(each) == "LITERAL" for each, _ in value) and len(value) <= _FEW:
@@ -79,11 +78,13 @@ def _characters(codes: list[int]) -> _Known:
 
 
 def _either(branches: list[_Known]) -> _Known:
-    exact = [branch.exact for branch in branches]
-    known = functools.reduce(frozenset.union, (each for each in exact if each is not None), frozenset())
-    whole = known if None not in exact and len(known) <= _MOST else None
-    needed = functools.reduce(frozenset.union, (branch.needed for branch in branches), frozenset())
-    return _Known(whole, _EMPTY if "" in needed else needed)
+    exact: set[str] = set()
+    needed: set[str] = set()
+    for branch in branches:
+        exact |= branch.exact or set()
+        needed |= branch.needed
+    whole = all(branch.exact is not None for branch in branches) and len(exact) <= _MOST
+    return _Known(frozenset(exact) if whole else None, _EMPTY if "" in needed else frozenset(needed))
 
 
 def _lines(literals: frozenset[str]) -> float:

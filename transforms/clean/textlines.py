@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from transforms.clean.linekernel import cut_lines, hash_word, measure_lines, words_of_lines, words_with_content
+from transforms.clean.linekernel import has_other_breaks, hash_word, measure_lines, words_of_lines, words_with_content
 
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
@@ -42,7 +42,7 @@ COLUMN = {name: index for index, name in enumerate(COUNTS)}
 NO_END, FULL_STOP, QUESTION, COLON, ELLIPSIS = range(5)
 _CLASSES = ("stop", "address", "site", "media", "dates")
 _SLOTS = 4096
-_BREAKS = (0x0A, 0x0C, 0x0D, 0xC2, 0xE2)  # bytes that a line break may begin with
+_OTHER_BREAKS = r"\r\n?|\x{2028}|\x{2029}|\x{0085}|\x0c"
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,15 @@ class Lines:
 
 def split_lines(texts: pa.Array) -> Lines:
     """Cut texts into trimmed, non-blank lines; null texts have none."""
+    texts = pc.fill_null(texts, "")
     texts = one_array(texts) if isinstance(texts, pa.ChunkedArray) else texts
-    data, bounds = utf8(pc.fill_null(texts, "") if texts.null_count else texts)
-    content = data[bounds[0] : bounds[-1]]
-    out = np.empty(len(content), np.uint8)
-    most = len(texts) + sum(int(np.count_nonzero(content == byte)) for byte in _BREAKS)
-    row, ends = np.empty(most, np.int32), np.zeros(most + 1, np.int32)
-    count = cut_lines(data, bounds, out, row, ends)
-    text = pa.StringArray.from_buffers(count, pa.py_buffer(ends[: count + 1]), pa.py_buffer(out[: ends[count]]))
-    return measured_lines(row[:count].copy(), text)
+    if has_other_breaks(utf8(texts)[0]):
+        texts = pc.replace_substring_regex(texts, _OTHER_BREAKS, "\n")
+    pieces = pc.split_pattern(texts, "\n")
+    row = np.repeat(np.arange(len(texts), dtype=np.int32), pc.list_value_length(pieces).to_numpy(zero_copy_only=False))
+    flat = pc.utf8_trim_whitespace(pc.list_flatten(pieces))
+    kept = pc.greater(pc.binary_length(flat), 0).to_numpy(zero_copy_only=False)
+    return measured_lines(row[kept], flat.filter(pa.array(kept)))
 
 
 def measured_lines(row: Int32Array, text: pa.Array) -> Lines:
