@@ -2,8 +2,8 @@
 
 The pack is data (`data/phrases.toml`, which explains the fields). A rule's pattern runs, in RE2, only over lines that
 hold one of its cue words, which `textlines` found in its one pass, and one of the strings that the pattern cannot do
-without, found for all rules in another: of 46,000 questions in a block of 1,024 articles 21,000 are left. A union of all
-patterns costs 300 µs a line.
+without, found for all rules in another: of 46,000 questions in a block of 1,024 articles 21,000 are left. A union of
+all patterns costs 300 µs a line.
 """
 
 import functools
