@@ -9,6 +9,7 @@ No text passes a shuffle: lines wait in scratch, and what is shuffled are keys.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 import apache_beam as beam
@@ -169,7 +170,7 @@ def bucketed_records(parsed: Parsed) -> Iterator[tuple[int, pa.Table]]:
     order = np.argsort(bucket, kind="stable")
     numbers, starts = np.unique(bucket[order], return_index=True)
     records = parsed.records.take(pa.array(order))
-    for number, start, stop in zip(numbers.tolist(), starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
+    for number, (start, stop) in zip(numbers.tolist(), pairwise([*starts.tolist(), len(order)]), strict=True):
         yield number, records.slice(start, stop - start)
 
 
