@@ -297,15 +297,21 @@ def _first(spans, weight):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN20
 def _quoting(spans, weight, flags, total):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, C901 -- numba infers
     """How much of the shared text is attributed, 0..1, held against how much of the article is its own."""
     runs = attributed = 0.0
-    free = 0  # the first word after the run before
-    for span in range(spans.shape[0]):
-        begin, end = spans[span, 0], spans[span, 1]
-        run = _sum(weight[begin:end])
-        if run > _RUN:
-            runs += run
-            if _holds(flags[max(free, begin - _REACH) : max(free, begin)], CUE):
-                attributed += run
-        free = end + SHINGLE - 1
+    for summing in range(2):  # most pairs have no cue before a run: the first round is all they need
+        cued = False
+        free = 0  # the first word after the run before
+        for span in range(spans.shape[0]):
+            begin, end = spans[span, 0], spans[span, 1]
+            after_cue = _holds(flags[max(free, begin - _REACH) : max(free, begin)], CUE)
+            cued |= after_cue
+            if summing:
+                run = weight[begin:end].sum()
+                if run > _RUN:
+                    runs += run
+                    attributed += run if after_cue else 0.0
+            free = end + SHINGLE - 1
+        if not cued:
+            return 0.0
     if attributed == 0.0:
         return 0.0
     own = paragraph = inside = 0.0

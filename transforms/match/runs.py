@@ -25,18 +25,21 @@ def workspace(longest):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201 -
     after = np.empty((longest, 2), np.int32)  # by gram, the next equal one of its side
     slots = np.empty((longest, 2), np.int32)
     alone = np.empty(longest, np.bool_)  # by gram of the left article, whether it holds no other such gram
-    return keys, heads, after, slots, alone
+    there = np.empty(4 * room, np.bool_)  # by more bits than a slot has: most grams that are not there end here
+    return keys, heads, after, slots, alone, there
 
 
 @numba.njit(cache=True, nogil=True)
 def index_grams(grams, work):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201 -- numba infers
     """Index the shareable grams of the left article in the workspace; returns the mask of its slots."""
-    keys, heads, after, slots, alone = work
+    keys, heads, after, slots, alone, there = work
     size = 16
     while size < 2 * grams.size:
         size *= 2
     mask = np.uint64(size - 1)
     keys[:size] = 0
+    there[: 4 * size] = False
+    wide = np.uint64(4 * size - 1)
     for k in range(grams.size - 1, -1, -1):
         slot = find_slot(keys, grams[k], mask)
         alone[k] = keys[slot] == 0
@@ -45,6 +48,7 @@ def index_grams(grams, work):  # type: ignore[no-untyped-def] # noqa: ANN001, AN
             after[k, 0] = heads[slot, 0]
             alone[heads[slot, 0]] = False
         keys[slot] = grams[k]
+        there[np.int64((grams[k] >> np.uint64(32)) & wide)] = True
         heads[slot, 0] = k
         slots[k, 0] = slot
     return mask
@@ -65,10 +69,14 @@ def runs_in_order(a, b, work, mask, found):  # type: ignore[no-untyped-def] # no
       the number of runs, or -1 where it is not so simple.
     """
     (a_grams, a_at, a_reach), (b_grams, b_at, b_reach) = a, b
-    keys, heads, _, _, alone = work
+    keys, heads, _, _, alone, there = work
+    wide = np.uint64(4) * mask + np.uint64(3)
     number = k = 0
     last = -1
     while k < b_grams.size:
+        if not there[np.int64((b_grams[k] >> np.uint64(32)) & wide)]:
+            k += 1
+            continue
         slot = find_slot(keys, b_grams[k], mask)
         if keys[slot] == 0:
             k += 1
@@ -92,7 +100,8 @@ def runs_in_order(a, b, work, mask, found):  # type: ignore[no-untyped-def] # no
 def runs_of_both(a, b, work, mask, a_found, b_found):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, PLR0913, PLR0917 -- compiled
     """Shared runs however often grams repeat and in whatever order; the number of the left and of the right one."""
     (a_grams, a_at, _), (b_grams, b_at, _) = a, b
-    keys, heads, after, slots, _ = work
+    keys, heads, after, slots, _, there = work
+    wide = np.uint64(4) * mask + np.uint64(3)
     matched = 0
     last = -1
     for k in range(b_grams.size):
@@ -100,12 +109,14 @@ def runs_of_both(a, b, work, mask, a_found, b_found):  # type: ignore[no-untyped
         if 0 <= last < a_grams.size - 1 and a_grams[last + 1] == b_grams[k]:
             last += 1  # what `_next_match` would find
             slots[k, 1] = slots[last, 0]
-        else:
+        elif there[np.int64((b_grams[k] >> np.uint64(32)) & wide)]:
             slot = find_slot(keys, b_grams[k], mask)
             if keys[slot] == 0:
                 continue
             slots[k, 1] = slot
             last = _next_match(heads[slot, 0], after[:, 0], last)
+        else:
+            continue
         matched = _extended(b_found, matched, b_at[k], a_at[last])
     for k in range(b_grams.size - 1, -1, -1):
         slot = slots[k, 1]
