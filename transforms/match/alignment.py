@@ -10,7 +10,7 @@ import numpy as np
 
 from transforms.match.options import FURNITURE_BIT, SHINGLE
 from transforms.match.runs import index_grams, runs_in_order, runs_of_both, workspace
-from transforms.match.words import CUE, DIGIT, PARAGRAPH, POSTED, QUOTED
+from transforms.match.words import CUE, DIGIT, LISTED, PARAGRAPH, POSTED, QUOTED
 
 _BRIDGE, _SLACK = 20, 6  # longest gap in grams, largest difference of its two sides
 _LEAST = 300.0  # weight that coverage is at least taken of: about thirty rare grams
@@ -26,7 +26,7 @@ _GLANCE = 0.12  # shared weight over the lighter side; a pair with less is not s
 
 COVERAGE_LEFT, COVERAGE_RIGHT, SCORE, SHARE_LEFT, SHARE_RIGHT, OPENING, START = range(7)  # columns of `figures`
 SHARED, LONGEST = range(2)  # columns of `counts`
-_EVERYTHING, _NARRATED = range(2)  # columns of `totals`
+EVERYTHING, NARRATED, LISTED_SHARE = range(3)  # columns of what `weigh` sums up
 
 
 @numba.njit(cache=True, nogil=True)
@@ -39,17 +39,18 @@ def weigh(grams, flags, word_offsets, frequency, offsets, table):  # type: ignor
       word_offsets: shape (articles + 1,).
       frequency: of every gram, with `FURNITURE_BIT`.
       offsets: shape (articles + 1,).
-      table: weight of a gram by frequency, multiples of `options.WEIGHT_UNIT`.
+      table: weight of a gram by frequency.
 
     Returns:
       the weight of every gram (0 for furniture and embedded posts); whether it is the article's own narrative, which
-      quotations are not either; for each article the sums of both kinds of weight, shape (articles, 2); and the grams
-      that another article can share (in no outlet's furniture): bounds by article, hashes, where they stand in it, how
-      many follow without a gap (each itself included).
+      quotations are not either; for each article the sums of both kinds of weight and the share of its words that stand
+      in short lines without an end mark, shape (articles, 3); and the grams that another article can share (in no
+      outlet's furniture): bounds by article, hashes, where they stand in it, how many follow without a gap (each itself
+      included).
     """
     weight = np.empty(frequency.size, np.float32)
     narrative = np.empty(frequency.size, np.bool_)
-    totals = np.zeros((offsets.size - 1, 2))
+    totals = np.zeros((offsets.size - 1, 3))
     bounds = np.zeros(offsets.size, np.int64)
     shareable = np.empty(frequency.size, np.uint64)
     at = np.empty(frequency.size, np.int32)
@@ -85,13 +86,18 @@ def weigh(grams, flags, word_offsets, frequency, offsets, table):  # type: ignor
         for k in range(size - 1, first - 1, -1):
             following = following + 1 if k + 1 < size and at[k + 1] == at[k] + 1 else 1
             reach[k] = following
-        totals[row, _EVERYTHING], totals[row, _NARRATED] = everything, narrated
+        totals[row, EVERYTHING], totals[row, NARRATED] = everything, narrated
+        words = flags[word : word_offsets[row + 1]]
+        listed = 0
+        for k in range(words.size):
+            listed += words[k] & LISTED
+        totals[row, LISTED_SHARE] = listed / (LISTED * max(1, words.size))
         bounds[row + 1] = size
     return weight, narrative, totals, bounds, (shareable[:size], at[:size], reach[:size])
 
 
 @numba.njit(cache=True, nogil=True)
-def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, PLR0913, PLR0917 -- compiled
+def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, C901, PLR0913, PLR0915, PLR0917 -- compiled
     """Compare pairs of articles.
 
     Args:
@@ -144,7 +150,7 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
             narrative[offsets[right] : offsets[right + 1]],
         )
         b_narrated, b_shared = _matched(b_found, b_weight, b_narrative, a_narrative)
-        if b_shared < _GLANCE * max(_LEAST, min(totals[left, _EVERYTHING], totals[right, _EVERYTHING])):
+        if b_shared < _GLANCE * max(_LEAST, min(totals[left, EVERYTHING], totals[right, EVERYTHING])):
             continue
         a_narrated, a_shared = _matched(a_found, a_weight, a_narrative, b_narrative)
         a_flags, b_flags = (
@@ -152,22 +158,22 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
             flags[word_offsets[right] : word_offsets[right + 1]],
         )
         narrated, shared, size = _bridge(a_found, a_weight, a_narrative, a_flags, b_flags, a_spans)
-        a_cover = (a_narrated + narrated) / max(_LEAST, totals[left, _NARRATED])
-        a_share = (a_shared + shared) / max(_LEAST, totals[left, _EVERYTHING])
+        a_cover = (a_narrated + narrated) / max(_LEAST, totals[left, NARRATED])
+        a_share = (a_shared + shared) / max(_LEAST, totals[left, EVERYTHING])
         a_covered = a_spans[:size]
         narrated, shared, size = _bridge(b_found, b_weight, b_narrative, b_flags, a_flags, b_spans)
-        b_cover = (b_narrated + narrated) / max(_LEAST, totals[right, _NARRATED])
-        b_share = (b_shared + shared) / max(_LEAST, totals[right, _EVERYTHING])
+        b_cover = (b_narrated + narrated) / max(_LEAST, totals[right, NARRATED])
+        b_share = (b_shared + shared) / max(_LEAST, totals[right, EVERYTHING])
         b_covered = b_spans[:size]
         if (
-            totals[left, _NARRATED] < _NARRATION * totals[left, _EVERYTHING]
-            and totals[right, _NARRATED] < _NARRATION * totals[right, _EVERYTHING]
+            totals[left, NARRATED] < _NARRATION * totals[left, EVERYTHING]
+            and totals[right, NARRATED] < _NARRATION * totals[right, EVERYTHING]
         ):
             a_cover, b_cover = a_share, b_share
         if a_cover >= b_cover:
-            penalty = _quoting(a_covered, a_weight, a_flags, totals[left, _EVERYTHING])
+            penalty = _quoting(a_covered, a_weight, a_flags, totals[left, EVERYTHING])
         else:
-            penalty = _quoting(b_covered, b_weight, b_flags, totals[right, _EVERYTHING])
+            penalty = _quoting(b_covered, b_weight, b_flags, totals[right, EVERYTHING])
         score = unattributed_score(a_cover, b_cover) - ATTRIBUTION * penalty
         opening = 0
         for span in a_covered if a_weight.size >= b_weight.size else b_covered:
@@ -223,7 +229,9 @@ def _sum(weight):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numb
     return total
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})  # sums of weights are exact in any order
+@numba.njit(
+    cache=True, nogil=True, fastmath={"reassoc", "nsz"}
+)  # sums of float32 weights are exact here, so any order will do
 def _sum_both(weight, narrative, other):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
     """The weight of what is narrative on both sides, and of everything."""
     narrated = total = 0.0

@@ -1,9 +1,9 @@
 """The runs of grams that two articles share: which gram of one stands for which of the other.
 
-Each gram of one side is matched to a place on the other, to the one after the match before if it can. Articles that
-share text share it in runs and mostly in order, so a run is found once by its first gram and then followed, and the runs
-of one side are those of the other. Where a shared gram stands twice in an article, or the order differs, both sides are
-matched gram by gram.
+Each gram of one side is matched to a place on the other, to the one after the match before if it can. Articles mostly
+share text in runs and in order: a run is found by its first gram and then followed, and the runs of one side are those
+of the other. Where a shared gram stands twice in an article (a third of the pairs of simulated syndication), or the
+order differs, both sides are matched gram by gram.
 
 A list of runs has a row a run: first gram in the article whose runs they are, first gram in the other, grams.
 """
@@ -97,7 +97,7 @@ def runs_in_order(a, b, work, mask, found):  # type: ignore[no-untyped-def] # no
 
 
 @numba.njit(cache=True, nogil=True)
-def runs_of_both(a, b, work, mask, a_found, b_found):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, PLR0913, PLR0917 -- compiled
+def runs_of_both(a, b, work, mask, a_found, b_found):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, C901, PLR0912, PLR0913, PLR0917 -- compiled
     """Shared runs however often grams repeat and in whatever order; the number of the left and of the right one."""
     (a_grams, a_at, _), (b_grams, b_at, _) = a, b
     keys, heads, after, slots, _, there = work
@@ -152,7 +152,11 @@ def _next_match(first, after, last):  # type: ignore[no-untyped-def] # noqa: ANN
 @numba.njit(cache=True, nogil=True)
 def _extended(runs, number, at, to):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
     """Put a match at the end of the last run, or begin another; returns their number."""
-    if number > 0 and at == runs[number - 1, 0] + runs[number - 1, 2] and to == runs[number - 1, 1] + runs[number - 1, 2]:
+    if (
+        number > 0
+        and at == runs[number - 1, 0] + runs[number - 1, 2]
+        and to == runs[number - 1, 1] + runs[number - 1, 2]
+    ):
         runs[number - 1, 2] += 1
         return number
     runs[number, 0], runs[number, 1], runs[number, 2] = at, to, 1

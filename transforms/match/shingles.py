@@ -116,17 +116,18 @@ def find_slot(keys, key, mask):  # type: ignore[no-untyped-def] # noqa: ANN001, 
 @numba.njit(cache=True, nogil=True)
 def _hash_grams(words, word_offsets, offsets, multipliers):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
     grams = np.empty(offsets[-1], np.uint64)
+    times = (multipliers[0], multipliers[1], multipliers[2], multipliers[3], multipliers[4])
     for row in range(offsets.size - 1):
-        at = offsets[row]
-        for word in range(word_offsets[row], word_offsets[row] + offsets[row + 1] - offsets[row]):
-            value = np.uint64(0)
-            for k in range(SHINGLE):
-                value += np.uint64(words[word + k]) * multipliers[k]
+        made = grams[offsets[row] : offsets[row + 1]]
+        given = words[word_offsets[row] : word_offsets[row + 1]]
+        for k in range(made.size):
+            value = np.uint64(given[k]) * times[0] + np.uint64(given[k + 1]) * times[1]
+            value += np.uint64(given[k + 2]) * times[2] + np.uint64(given[k + 3]) * times[3]
+            value += np.uint64(given[k + 4]) * times[4]
             value ^= value >> np.uint64(32)  # murmur3's finalizer spreads every word over all bits
             value *= np.uint64(0xFF51AFD7ED558CCD)
             value ^= value >> np.uint64(33)
-            grams[at] = value
-            at += 1
+            made[k] = value
     return grams
 
 

@@ -145,10 +145,10 @@ def sign_block(ref: BlockRef, stored: StoredTable, answers: StoredTable, options
     flat = pa.FixedSizeListArray.from_arrays(pa.array(signatures.reshape(-1)), options.signature.permutations)
     leader = documents.leader[place]
     schema = pa.schema(
-        {"leader": pa.int64(), "home": pa.uint32(), "frequency": lists.type, "signature": flat.type},
+        {"leader": pa.int64(), "frequency": lists.type, "signature": flat.type},
         {b"rule": str(options.signature).encode()},
     )
-    store(pa.table([leader, signatures[:, 0], lists, flat], schema=schema), ref.part("signed"))
+    store(pa.table([leader, lists, flat], schema=schema), ref.part("signed"))
 
     leads = leader == documents.article_id[place]
     band, band_rows = band_keys(signatures, options.bands)
