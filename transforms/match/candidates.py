@@ -174,11 +174,10 @@ def _ranks(catalog: StoredTable) -> dict[str, Int64Array]:
 def _spread(pairs: pa.Table, buckets: int) -> Iterator[tuple[int, pa.Table]]:
     """All meetings of one pair go to one bucket, by its left article."""
     meetings = pairs["meeting"].to_numpy()
-    order, bounds = by_bucket((meetings >> (_RANK_BITS + 1)).view(np.uint64), buckets)
-    spread = meetings[order]
+    _, spread, bounds = by_bucket(meetings.view(np.uint64), buckets, _RANK_BITS + 1)
     for bucket, (start, stop) in enumerate(itertools.pairwise(bounds.tolist())):
         if start < stop:
-            yield bucket, pa.table([spread[start:stop]], schema=MEETINGS)
+            yield bucket, pa.table([spread[start:stop].view(np.int64)], schema=MEETINGS)
 
 
 def _once(meetings: Int64Array) -> Int64Array:

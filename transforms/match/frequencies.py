@@ -126,11 +126,12 @@ def read_frequencies(ref: BlockRef, documents: Documents, answers: StoredTable) 
     return frequency
 
 
-def grams_table(grams: UInt64Array, offsets: Int64Array, order: Int32Array, bounds: Int64Array) -> pa.Table:
+def grams_table(grams: UInt64Array, offsets: Int64Array, buckets: int) -> pa.Table:
     """The block's part "grams": hashes by bucket, where each stood (`at`), both bounds in the metadata."""
+    order, ordered, bounds = by_bucket(grams, buckets)
     metadata = {b"buckets": bounds.tobytes(), b"articles": offsets.tobytes()}
     schema = pa.schema([pa.field("gram", pa.uint64()), pa.field("at", pa.int32())], metadata)
-    return pa.table([grams[order], order], schema=schema)
+    return pa.table([ordered, order], schema=schema)
 
 
 def bucket_bounds(part: pa.Table) -> Int64Array:
@@ -160,8 +161,8 @@ def count_grams(
       with `FURNITURE_BIT` where the gram is furniture of the article's outlet.
     """
     parts = 1 << max(0, int(grams.size // _PART).bit_length())
-    order, bounds = by_bucket(grams >> np.uint64(_PART_SHIFT), parts)
-    grams, articles = grams[order], articles[order]
+    order, grams, bounds = by_bucket(grams, parts, _PART_SHIFT)
+    articles = articles[order]
     frequency = np.empty(grams.size, np.uint16)
     for start, stop in itertools.pairwise(bounds.tolist()):
         capacity = 1 << max(4, ((stop - start) * 3 // 2).bit_length())
