@@ -8,6 +8,8 @@ order differs, both sides are matched gram by gram.
 A list of runs has a row a run: first gram in the article whose runs they are, first gram in the other, grams.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -72,7 +74,7 @@ def runs_in_order(a, b, work, mask, found):  # type: ignore[no-untyped-def] # no
     keys, heads, _, _, alone, there = work
     wide = np.uint64(4) * mask + np.uint64(3)
     number = k = 0
-    last = -1
+    last: Any = -1
     while k < b_grams.size:
         if not there[np.int64((b_grams[k] >> np.uint64(32)) & wide)]:
             k += 1

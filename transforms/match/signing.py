@@ -151,8 +151,8 @@ def sign_block(ref: BlockRef, stored: StoredTable, answers: StoredTable, options
     leads = leader == documents.article_id[place]
     band, band_rows = band_keys(signatures, options.bands)
     passages = hash_passages(grams, offsets)
-    chosen = winnow(passages, offsets, options.quote_words - PASSAGE + 1) & shareable_passages(frequency, offsets, cap)
-    chosen = np.flatnonzero(chosen)
+    shareable = shareable_passages(frequency, offsets, cap)
+    chosen = np.flatnonzero(winnow(passages, offsets, options.quote_words - PASSAGE + 1) & shareable)
     chosen_rows = (np.searchsorted(offsets, chosen, side="right") - 1).astype(np.int32)
     keys = np.concatenate([band, fingerprint_keys(passages[chosen])])
     key_rows = np.concatenate([band_rows, chosen_rows])
