@@ -22,6 +22,7 @@ UInt32Array = NDArray[np.uint32]
 LEAD_TERMS = 70  # the lead is the headline and so many terms of the text
 _LEAD_LENGTH, _BODY_LENGTH = 60.0, 250.0  # a usual length, fixed: BM25's average
 _SAME_TOPIC, _SAME_STORY, _OTHERS = 0.15, 0.35, 20.0  # see `similarities`
+_FILTER = 1 << 14  # bytes of the filter in `_similarities`: half of a core's nearest cache
 
 
 class Vectors(NamedTuple):
@@ -140,15 +141,15 @@ def similarities(pairs: Pairs, factor: Float64Array, articles: Vectors) -> Float
       factor: what else is known of the pairs, shape (pairs,).
       articles: their vectors.
     """
-    weight = np.ones(len(articles.terms), np.float32)
-    _, weight = _similarities(pairs.left, pairs.right, factor, *articles, weight)
-    return _similarities(pairs.left, pairs.right, factor, *articles, weight)[0]
+    every = np.ones(len(articles.terms), np.float32)
+    _, weight = _similarities(pairs.left, pairs.right, factor, *articles, every, learn=True)
+    return _similarities(pairs.left, pairs.right, factor, *articles, weight, learn=False)[0]
 
 
 def plain(pairs: Pairs, articles: Vectors) -> Float64Array:
     """Similarity of each pair by all its terms, 0..1, whatever their neighbourhood."""
     every = np.ones(len(articles.terms), np.float32)
-    return _similarities(pairs.left, pairs.right, np.ones(len(pairs.left)), *articles, every)[0]
+    return _similarities(pairs.left, pairs.right, np.ones(len(pairs.left)), *articles, every, learn=False)[0]
 
 
 @nb.njit(cache=True, nogil=True)
@@ -161,43 +162,58 @@ def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0917 -- arrays of two tab
     body: Float32Array,
     offsets: Int64Array,
     weight: Float32Array,
+    learn: bool,  # noqa: FBT001 -- compiled
 ) -> tuple[Float64Array, Float32Array]:
-    """Weighted similarities, and of each term the share of the article's neighbours of other stories without it."""
+    """Weighted similarities; if `learn`, also of each term the share of the article's other neighbours without it.
+
+    Most terms of a pair are not common. They fall out without a branch, by a filter of one byte for each value of a
+    hash's last bits; the few that pass are looked up.
+    """
     out = np.empty(len(left), np.float64)
-    held = np.zeros(len(terms), np.float32)
+    held = np.zeros(len(terms) if learn else 0, np.float32)
     others = np.full(len(offsets) - 1, _OTHERS, np.float32)
     longest = 1
     for i in range(len(offsets) - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
-    size = 4
+    size = _FILTER
     while size < 4 * longest:
         size *= 2
-    mask = size - 1
-    keys = np.zeros(size, np.uint32)  # terms of the left article by their last bits, and where they stand
-    slots = np.full(size, -1, np.int32)
+    mask = np.int64(size - 1)
+    passes = np.zeros(size, np.uint8)
+    slots = np.full(size, -1, np.int64)  # where the left article's terms stand, by their last bits
+    filled = np.empty(longest, np.int64)
+    maybe = np.empty(longest + 1, np.int64)
     here, there = np.empty(longest, np.int64), np.empty(longest, np.int64)
     current = -1
+    used = 0
     for pair in range(len(left)):
         i, j = left[pair], right[pair]
         if i != current:
-            size = 4
-            while size < 3 * (offsets[i + 1] - offsets[i]):
-                size *= 2
-            mask = size - 1
-            for k in range(size):
-                slots[k] = -1
+            for k in range(used):
+                slots[filled[k]] = -1
+            if current >= 0:
+                for at in range(offsets[current], offsets[current + 1]):
+                    passes[np.int64(terms[at]) & mask] = 0
+            used = 0
             for at in range(offsets[i], offsets[i + 1]):
                 slot = np.int64(terms[at]) & mask
+                passes[slot] = 1
                 while slots[slot] >= 0:
                     slot = (slot + 1) & mask
-                keys[slot] = terms[at]
                 slots[slot] = at
+                filled[used] = slot
+                used += 1
             current = i
+        few = 0
+        for b in range(offsets[j], offsets[j + 1]):
+            maybe[few] = b
+            few += passes[np.int64(terms[b]) & mask]
         total = 0.0
         common = 0
-        for b in range(offsets[j], offsets[j + 1]):
+        for k in range(few):
+            b = maybe[k]
             slot = np.int64(terms[b]) & mask
-            while slots[slot] >= 0 and keys[slot] != terms[b]:
+            while slots[slot] >= 0 and terms[slots[slot]] != terms[b]:
                 slot = (slot + 1) & mask
             a = slots[slot]
             if a >= 0:
@@ -209,6 +225,8 @@ def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0917 -- arrays of two tab
                     other += lead[b]
                 total += one * weight[a] + other * weight[b]
         out[pair] = factor[pair] * total / 4.0
+        if not learn:
+            continue
         apart = np.float32(min(1.0, (_SAME_STORY - out[pair]) / (_SAME_STORY - _SAME_TOPIC)))
         if apart > 0:
             others[i] += apart
@@ -216,9 +234,10 @@ def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0917 -- arrays of two tab
             for k in range(common):
                 held[here[k]] += apart
                 held[there[k]] += apart
-    for i in range(len(others)):
-        for at in range(offsets[i], offsets[i + 1]):
-            held[at] = 1 - held[at] / others[i]
+    if learn:
+        for i in range(len(others)):
+            for at in range(offsets[i], offsets[i + 1]):
+                held[at] = 1 - held[at] / others[i]
     return out, held
 
 
