@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from schemas import blocks, ids
 from schemas.blocks import BlockRef, StoredTable
-from transforms.cluster import agglomerate, events, formats, neighbours, similarity, words
+from transforms.cluster import agglomerate, events, formats, neighbours, similarity, telling, words
 from transforms.cluster.terms import tokenise
 from transforms.cluster.vocabulary import background
 
@@ -188,15 +188,13 @@ def label_stories(gathered: pa.Table, copy_ids: Int64Array, options: StoryOption
     rival, rival_score = agglomerate.best_other(*edges, np.inf)
     order = np.lexsort((np.arange(len(label)), -score, formats.is_late(form), label))
     starts = np.flatnonzero(np.diff(label[order], prepend=-1))
+    number = np.empty(len(label), np.int64)  # of the story of each article
+    number[order] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))
+    story = _story_ids(here, number)[number]
     lead = np.zeros(len(label), np.bool_)
     lead[order[starts]] = True
-    story = np.empty(len(label), np.int64)
-    names: list[list[str] | None] = [None] * len(label)
-    terms: list[list[str] | None] = [None] * len(label)
-    told = words.Teller(graph.articles)
-    for members in np.split(order, starts[1:]) if len(order) else []:
-        story[members] = ids.group_id("story", here[members].tolist())
-        names[members[0]], terms[members[0]] = told.tell(members.tolist())
+    told = pa.array(number, mask=~lead)
+    names, terms = (lists.take(told) for lists in telling.tell(graph.articles, order, starts))
     columns = {
         "copy_id": here,
         "story_id": story,
@@ -206,12 +204,19 @@ def label_stories(gathered: pa.Table, copy_ids: Int64Array, options: StoryOption
         "rival": pa.array(story[rival], mask=rival < 0),
         "rival_score": pa.array(rival_score.astype(np.float32), mask=rival < 0),
         "weakest_link": pa.array(weakest.astype(np.float32), mask=np.bincount(label)[label] == 1),
-        "names": pa.array(names, pa.list_(pa.string())),
-        "terms": pa.array(terms, pa.list_(pa.string())),
+        "names": names,
+        "terms": terms,
     }
     labels = pa.table(columns, schema=blocks.STORY_LABELS)
     absent = np.setdiff1d(copy_ids, here, assume_unique=True)
     return pa.concat_tables([labels, _alone(absent)]).sort_by("copy_id").combine_chunks()
+
+
+def _story_ids(copy_ids: Int64Array, number: Int64Array) -> Int64Array:
+    """The id of each story, of the copies in it; `number` is the story of each copy, from 0 on."""
+    order = np.lexsort((copy_ids, number))
+    members = np.split(copy_ids[order], np.flatnonzero(np.diff(number[order])) + 1) if len(order) else []
+    return np.array([ids.group_id("story", each.tolist()) for each in members], np.int64)
 
 
 def group(graph: StoryGraph, form: NDArray[np.uint8], cut: float) -> tuple[Int64Array, NDArray[np.float64]]:
