@@ -108,16 +108,21 @@ def utf8(texts: pa.Array) -> tuple[UInt8Array, Int64Array]:
 
 
 @nb.njit(cache=True, nogil=True)
-def _stem(word: UInt8Array, size: int) -> int:  # noqa: C901 -- one list of endings, in order of trial
-    """Cut an English ending in place; return the new length. After Harman's S stemmer, with -ed and -ing."""
-    for k in range(size):
-        if word[k] < 97 or word[k] > 122:
-            return size
+def _mix(value: np.uint64, byte: int) -> np.uint64:
+    """One step of FNV-1a, 32 bits."""
+    return ((value ^ np.uint64(byte)) * np.uint64(_FNV_PRIME)) & np.uint64(0xFFFFFFFF)
+
+
+@nb.njit(cache=True, nogil=True)
+def _stem(word: UInt8Array, size: int, states: NDArray[np.uint64]) -> np.uint64:
+    """The hash of a word of a to z without its English ending. After Harman's S stemmer, with -ed and -ing.
+
+    `states` are the hashes of its beginnings: what is left of a word is one of those, but for -ies, which leaves -y.
+    """
     if size > 3 and word[size - 1] == 115:  # -s
         if size > 4 and word[size - 2] == 101 and word[size - 3] == 105:  # -ies
-            size -= 2
-            word[size - 1] = 121
-        elif word[size - 2] not in (115, 117, 105):  # not -ss, -us, -is
+            return _mix(states[size - 3], 121)
+        if word[size - 2] not in (115, 117, 105):  # not -ss, -us, -is
             size -= 1
     if size > 5 and word[size - 1] == 103 and word[size - 2] == 110 and word[size - 3] == 105:  # -ing
         size -= 3
@@ -126,21 +131,12 @@ def _stem(word: UInt8Array, size: int) -> int:  # noqa: C901 -- one list of endi
     else:
         if size > 4 and word[size - 1] == 101:  # -e, as -ed and -ing leave it
             size -= 1
-        return size
+        return states[size]
     if size > 3 and word[size - 1] == word[size - 2] and word[size - 1] not in (108, 115, 122):
         size -= 1
     if size > 4 and word[size - 1] == 101:
         size -= 1
-    return size
-
-
-@nb.njit(cache=True, nogil=True)
-def _hash(word: UInt8Array, size: int) -> np.uint32:
-    """FNV-1a, 32 bits."""
-    value = np.uint64(_FNV_OFFSET)
-    for k in range(size):
-        value = ((value ^ np.uint64(word[k])) * np.uint64(_FNV_PRIME)) & np.uint64(0xFFFFFFFF)
-    return np.uint32(value)
+    return states[size]
 
 
 @nb.njit(cache=True, nogil=True)
@@ -192,11 +188,14 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
     starts, stops_at = np.empty(room, np.int64), np.empty(room, np.int64)
     ends = np.zeros(texts + 1, np.int64)
     word = np.empty(_WORD + 4, np.uint8)
+    states = np.empty(_WORD + 5, np.uint64)  # the hash of each beginning of the word
+    states[0] = _FNV_OFFSET
     count = 0
     for text in range(texts):
         at, stop = offsets[text], offsets[text + 1]
         first = count
         size = 0
+        latin = True  # nothing but a to z in the word
         possessive = -1  # length of the word before a last apostrophe
         apostrophe = at  # where that stands
         previous = 0  # last character of a script without spaces
@@ -205,27 +204,35 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
         opening = OPENING
         english = foreign = 0  # stop words
         while at <= stop and count - first < limit:
+            code, step = np.int64(32), 1
             if at < stop:
                 kind = classes[data[at]]  # the lower-cased character, 0 for a separator, 255 outside ASCII
-                if 0 < kind < 255:
+                if kind == 0:
+                    if size == 0:
+                        previous = 0
+                        if _closes(data[at]):
+                            opening = OPENING
+                        at += 1
+                        continue
+                    code = np.int64(data[at])
+                elif kind < 255:
                     if size == 0:
                         began = at
                         mark = opening | (CAPITAL if kind != data[at] else 0)
                         opening = 0
-                    if size < _WORD:
-                        word[size] = kind
-                        size += 1
-                    at += 1
+                    value = states[size]
+                    while 0 < kind < 255:
+                        if size < _WORD:
+                            word[size] = kind
+                            size += 1
+                            value = _mix(value, kind)
+                            states[size] = value
+                            latin &= kind >= 97
+                        at += 1
+                        kind = classes[data[at]] if at < stop else 0
                     continue
-                if kind == 0 and size == 0:
-                    previous = 0
-                    if _closes(data[at]):
-                        opening = OPENING
-                    at += 1
-                    continue
-                code, step = _decode(data, at, stop)
-            else:
-                code, step = 32, 1
+                else:
+                    code, step = _decode(data, at, stop)
             letter = code >= 0xC0 and code not in (0xD7, 0xF7) and not 0x2000 <= code <= 0x2BFF
             spaceless = 0x3040 <= code <= 0x30FF or 0x3400 <= code <= 0x9FFF
             if letter and not spaceless and not 0x3000 <= code <= 0x303F and not 0xFF00 <= code <= 0xFF0F:
@@ -234,14 +241,16 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                     raised = step == 2 and code & 0x3F != data[at + 1] & 0x3F
                     mark = opening | (CAPITAL if raised else 0)
                     opening = 0
+                latin = False
                 if size < _WORD:
+                    for k in range(step):
+                        word[size + k] = data[at + k]
                     if step == 2:
                         word[size] = 0xC0 | (code >> 6)
                         word[size + 1] = 0x80 | (code & 0x3F)
-                    else:
-                        for k in range(step):
-                            word[size + k] = data[at + k]
-                    size += step
+                    for _ in range(step):
+                        states[size + 1] = _mix(states[size], word[size])
+                        size += 1
                 at += step
                 previous = 0
                 continue
@@ -258,6 +267,8 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                     continue
                 if digits and code == 46 and size < _WORD:
                     word[size] = 46
+                    states[size + 1] = _mix(states[size], 46)
+                    latin = False
                     size += 1
                     at += step
                     continue
@@ -267,14 +278,14 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                     size = possessive
                     stopped = apostrophe
                 if size > 1:
-                    value = _hash(word, size)
-                    if _contains(stops, value):
+                    whole = np.uint32(states[size])
+                    if _contains(stops, whole):
                         english += 1
                     else:
-                        if _contains(foreign_stops, value):
+                        if _contains(foreign_stops, whole):
                             foreign += 1
                             mark |= _FOREIGN
-                        hashes[count] = _hash(word, _stem(word, size))
+                        hashes[count] = np.uint32(_stem(word, size, states) if latin else states[size])
                         starts[count], stops_at[count] = began, stopped
                         if began == ended + 1 and data[ended] in (32, 45) and count > first:
                             mark |= ADJACENT
@@ -282,13 +293,14 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                         ended = stopped
                         count += 1
                 size = 0
+                latin = True
                 possessive = -1
             if spaceless and breaks[code]:
                 previous = 0
             elif spaceless:
                 if previous:
-                    value = np.uint64(previous) * np.uint64(0x9E3779B1) + np.uint64(code) * np.uint64(0x85EBCA77)
-                    hashes[count] = np.uint32((value ^ (value >> np.uint64(29))) & np.uint64(0xFFFFFFFF))
+                    both = np.uint64(previous) * np.uint64(0x9E3779B1) + np.uint64(code) * np.uint64(0x85EBCA77)
+                    hashes[count] = np.uint32((both ^ (both >> np.uint64(29))) & np.uint64(0xFFFFFFFF))
                     starts[count], stops_at[count], marks[count] = at - 3, at + step, 0
                     count += 1
                 previous = code
