@@ -77,7 +77,6 @@ def days_of(articles: pa.Table) -> Days:
     known = published.fill_null(int(UNKNOWN)).to_numpy().astype(np.int32)
     first = np.where(known == UNKNOWN, -UNKNOWN, known).astype(np.int32)
     last = known.copy()
-    weekdays = np.zeros(len(known), np.uint8)
     lead = pc.utf8_lower(
         pc.binary_join_element_wise(
             articles["headline"].fill_null(""),
@@ -85,15 +84,57 @@ def days_of(articles: pa.Table) -> Days:
             pc.utf8_slice_codeunits(articles["text"], 0, _LEAD_CHARACTERS),
             "\n",
         )
-    ).to_pylist()
-    for row, (text, captions) in enumerate(zip(lead, articles["captions"].to_pylist(), strict=True)):
-        weekdays[row], firm, bound = named_days(text, captions)
+    )
+    captions = articles["captions"]
+    weekdays, dated, odd = _scan(*utf8(lead))
+    in_captions, dated_captions, odd_captions = _scan(*utf8(pc.utf8_lower(pc.binary_join(captions, "\n"))))
+    # most articles have a date and no weekday in a caption: what the scan found is all there is to know
+    dates = (last == UNKNOWN) & (dated | dated_captions)
+    rows = np.flatnonzero(dates | odd | odd_captions | (in_captions > 0))
+    taken = pa.array(rows)
+    for row, text, shown in zip(
+        rows.tolist(), lead.take(taken).to_pylist(), captions.take(taken).to_pylist(), strict=True
+    ):
+        weekdays[row], firm, bound = named_days(text, shown)
         if last[row] == UNKNOWN:
             if firm is not None:
                 first[row], last[row] = firm, firm + _FIRM_DAYS
             elif bound is not None:
                 first[row] = bound
     return Days(first, last, weekdays)
+
+
+@nb.njit(cache=True, nogil=True)
+def _scan(data: UInt8Array, offsets: Int64Array) -> tuple[UInt8Array, BoolArray, BoolArray]:
+    """Weekdays of lower-case texts as bits, whether a year may stand in each, and whether the bits are in doubt.
+
+    That is where a letter outside ASCII may follow a weekday, so that it is none.
+    """
+    texts = len(offsets) - 1
+    weekdays, dated, odd = np.zeros(texts, np.uint8), np.zeros(texts, np.bool_), np.zeros(texts, np.bool_)
+    for text in range(texts):
+        start, stop = offsets[text], offsets[text + 1]
+        for at in range(start, stop):
+            byte = data[at]
+            if byte == 121:  # y
+                if at - start < 5 or data[at - 1] != 97 or data[at - 2] != 100:
+                    continue
+                day = _DAY_OF[(np.int64(data[at - 5]) * 31 + np.int64(data[at - 4]) * 7 + np.int64(data[at - 3])) % 256]
+                if day == 255:
+                    continue
+                name = _DAY_LETTERS[day]
+                same = at - start >= len(name) - 1
+                for k in range(len(name)):
+                    same = same and data[at - len(name) + 1 + k] == name[k]
+                if same:
+                    after = data[at + 1] if at + 1 < stop else np.uint8(32)
+                    odd[text] |= after > 127
+                    if not (97 <= after <= 122 or 48 <= after <= 57 or after == 95):
+                        weekdays[text] |= np.uint8(1) << np.uint8(day)
+            elif 49 <= byte <= 50 and at + 3 < stop:  # 19.. or 20..
+                if data[at + 1] == (57 if byte == 49 else 48):
+                    dated[text] |= 48 <= data[at + 2] <= 57 and 48 <= data[at + 3] <= 57
+    return weekdays, dated, odd
 
 
 def named_days(lead: str, captions: Sequence[str]) -> tuple[int, int | None, int | None]:

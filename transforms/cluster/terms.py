@@ -61,6 +61,7 @@ CAPITAL = 1  # begins with a capital letter
 OPENING = 2  # the first word of a line or sentence, or after a quotation mark
 ADJACENT = 4  # nothing but a space or hyphen stands between it and the term before
 _FOREIGN = 8  # a stop word of another language; such are taken out of texts that have more of them than English ones
+_ENGLISH = 16  # an English one; never on a term
 _LEAST_FOREIGN = 3
 
 
@@ -72,7 +73,7 @@ def tokenise(texts: pa.Array, limit: int = 1 << 30) -> Terms:
       limit: terms kept of a text.
     """
     data, offsets = utf8(texts)
-    return Terms(*_tokenise(data, offsets, limit, _STOPS, _FOREIGN_STOPS, _CLASSES, _BREAKS))
+    return Terms(*_tokenise(data, offsets, limit, _STOPS, _STOP_KINDS, _CLASSES, _CLOSES, _BREAKS))
 
 
 def cut(texts: pa.Array, starts: Int64Array, stops: Int64Array) -> pa.Array:
@@ -119,36 +120,31 @@ def _stem(word: UInt8Array, size: int, states: NDArray[np.uint64]) -> np.uint64:
 
     `states` are the hashes of its beginnings: what is left of a word is one of those, but for -ies, which leaves -y.
     """
-    if size > 3 and word[size - 1] == 115:  # -s
-        if size > 4 and word[size - 2] == 101 and word[size - 3] == 105:  # -ies
-            return _mix(states[size - 3], 121)
-        if word[size - 2] not in (115, 117, 105):  # not -ss, -us, -is
-            size -= 1
-    if size > 5 and word[size - 1] == 103 and word[size - 2] == 110 and word[size - 3] == 105:  # -ing
-        size -= 3
-    elif size > 4 and word[size - 1] == 100 and word[size - 2] == 101:  # -ed
-        size -= 2
-    else:
-        if size > 4 and word[size - 1] == 101:  # -e, as -ed and -ing leave it
-            size -= 1
-        return states[size]
-    if size > 3 and word[size - 1] == word[size - 2] and word[size - 1] not in (108, 115, 122):
-        size -= 1
-    if size > 4 and word[size - 1] == 101:
-        size -= 1
+    last, before, third = word[size - 1], word[size - 2], word[size - 3]  # of a word of two letters, whatever is there
+    if (size > 4) & (last == 115) & (before == 101) & (third == 105):  # -ies
+        return _mix(states[size - 3], 121)
+    # from here on without a branch: endings cannot be guessed
+    size -= (size > 3) & (last == 115) & (before != 115) & (before != 117) & (before != 105)  # -s; not -ss, -us, -is
+    last, before, third = word[size - 1], word[size - 2], word[size - 3]
+    ing = (size > 5) & (last == 103) & (before == 110) & (third == 105)
+    cut = ing | ((size > 4) & (last == 100) & (before == 101))  # -ing, -ed
+    size -= cut + cut + ing + ((size > 4) & (last == 101))  # and -e, as -ed and -ing leave it
+    last = word[size - 1]
+    size -= cut & (size > 3) & (last == word[size - 2]) & (last != 108) & (last != 115) & (last != 122)
+    size -= cut & (size > 4) & (word[size - 1] == 101)
     return states[size]
 
 
 @nb.njit(cache=True, nogil=True)
-def _contains(table: UInt32Array, value: np.uint32) -> bool:
-    """Look a hash up in an open-addressed set (0 is empty) whose size is a power of two."""
+def _kind(table: UInt32Array, kinds: UInt8Array, value: np.uint32) -> np.uint8:
+    """Look a hash up in an open-addressed table (0 is empty) whose size is a power of two; 0 where it is not there."""
     mask = np.int64(len(table) - 1)
     slot = np.int64(value) & mask
     while table[slot] != 0:
         if table[slot] == value:
-            return True
+            return kinds[slot]
         slot = (slot + 1) & mask
-    return False
+    return np.uint8(0)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -178,8 +174,9 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
     offsets: Int64Array,
     limit: int,
     stops: UInt32Array,
-    foreign_stops: UInt32Array,
+    stop_kinds: UInt8Array,
     classes: UInt8Array,
+    closes: UInt8Array,
     breaks: UInt8Array,
 ) -> tuple[UInt32Array, Int64Array, Int64Array, Int64Array, UInt8Array]:
     texts = len(offsets) - 1
@@ -205,16 +202,17 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
         english = foreign = 0  # stop words
         while at <= stop and count - first < limit:
             code, step = np.int64(32), 1
+            letter = spaceless = inner = False  # inner: may stand inside a word
             if at < stop:
                 kind = classes[data[at]]  # the lower-cased character, 0 for a separator, 255 outside ASCII
                 if kind == 0:
                     if size == 0:
                         previous = 0
-                        if _closes(data[at]):
-                            opening = OPENING
+                        opening |= closes[data[at]]
                         at += 1
                         continue
                     code = np.int64(data[at])
+                    inner = (code == 39) | (code == 44) | (code == 46)
                 elif kind < 255:
                     if size == 0:
                         began = at
@@ -233,8 +231,9 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                     continue
                 else:
                     code, step = _decode(data, at, stop)
-            letter = code >= 0xC0 and code not in (0xD7, 0xF7) and not 0x2000 <= code <= 0x2BFF
-            spaceless = 0x3040 <= code <= 0x30FF or 0x3400 <= code <= 0x9FFF
+                    inner = code == 0x2019
+                    letter = code >= 0xC0 and code not in (0xD7, 0xF7) and not 0x2000 <= code <= 0x2BFF
+                    spaceless = 0x3040 <= code <= 0x30FF or 0x3400 <= code <= 0x9FFF
             if letter and not spaceless and not 0x3000 <= code <= 0x303F and not 0xFF00 <= code <= 0xFF0F:
                 if size == 0:
                     began = at
@@ -254,9 +253,9 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                 at += step
                 previous = 0
                 continue
-            if size and at + step < stop:
+            if inner and size and at + step < stop:
                 after = data[at + step]
-                if (code in (39, 0x2019)) and ((97 <= (after | 32) <= 122) or after >= 0xC3):
+                if (code == 39 or code == 0x2019) and ((97 <= (after | 32) <= 122) or after >= 0xC3):
                     possessive = size
                     apostrophe = at
                     at += step
@@ -279,15 +278,15 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                     stopped = apostrophe
                 if size > 1:
                     whole = np.uint32(states[size])
-                    if _contains(stops, whole):
+                    kind = _kind(stops, stop_kinds, whole)
+                    if kind == _ENGLISH:
                         english += 1
                     else:
-                        if _contains(foreign_stops, whole):
-                            foreign += 1
-                            mark |= _FOREIGN
+                        foreign += kind == _FOREIGN
+                        mark |= kind
                         hashes[count] = np.uint32(_stem(word, size, states) if latin else states[size])
                         starts[count], stops_at[count] = began, stopped
-                        if began == ended + 1 and data[ended] in (32, 45) and count > first:
+                        if began == ended + 1 and (data[ended] == 32 or data[ended] == 45) and count > first:
                             mark |= ADJACENT
                         marks[count] = mark
                         ended = stopped
@@ -306,8 +305,10 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                 previous = code
             else:
                 previous = 0
-                if (at < stop and _closes(data[at])) or 0x2010 <= code <= 0x203A:
-                    opening = OPENING
+                if at < stop:
+                    opening |= closes[data[at]]
+                if 0x2010 <= code <= 0x203A:
+                    opening |= OPENING
             at += step
         if foreign >= _LEAST_FOREIGN and foreign > english:
             stop, count = count, first
@@ -320,23 +321,20 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
     return hashes[:count].copy(), ends, starts[:count].copy(), stops_at[:count].copy(), marks[:count].copy()
 
 
-@nb.njit(cache=True, nogil=True)
-def _closes(byte: int) -> bool:
-    """Whether what follows this byte opens a sentence: . ! ? : ; a quotation mark, a bracket, a line's end."""
-    return byte in (46, 33, 63, 58, 59, 34, 40, 10)
-
-
-def _stop_table(words: str) -> UInt32Array:
-    table = np.zeros(2048, np.uint32)
-    for word in sorted(set(words.split())):
-        value = _FNV_OFFSET
-        for byte in word.encode():
-            value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
-        slot = value & 2047
-        while table[slot]:
-            slot = (slot + 1) & 2047
-        table[slot] = value
-    return table
+def _stop_table(english: str, foreign: str) -> tuple[UInt32Array, UInt8Array]:
+    """Hashes of stop words and the kind of each; a word of several languages is English."""
+    table, kinds = np.zeros(8192, np.uint32), np.zeros(8192, np.uint8)
+    for words, kind in ((english, _ENGLISH), (foreign, _FOREIGN)):
+        for word in sorted(set(words.split())):
+            value = _FNV_OFFSET
+            for byte in word.encode():
+                value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
+            slot = value & 8191
+            while table[slot] not in {0, value}:
+                slot = (slot + 1) & 8191
+            if not table[slot]:
+                table[slot], kinds[slot] = value, kind
+    return table, kinds
 
 
 def _foreign_stop_words() -> str:
@@ -352,7 +350,8 @@ def _break_table() -> UInt8Array:
     return table
 
 
-_STOPS, _FOREIGN_STOPS, _BREAKS = _stop_table(STOP_WORDS), _stop_table(_foreign_stop_words()), _break_table()
+(_STOPS, _STOP_KINDS), _BREAKS = _stop_table(STOP_WORDS, _foreign_stop_words()), _break_table()
 _CLASSES = np.array(
     [255 if byte > 127 else ord(chr(byte).lower()) if chr(byte).isalnum() else 0 for byte in range(256)], np.uint8
 )
+_CLOSES = np.array([OPENING if chr(byte) in '.!?:;"(\n' else 0 for byte in range(256)], np.uint8)  # what follows opens
