@@ -22,8 +22,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from transforms.cluster.terms import utf8
+
+BoolArray = NDArray[np.bool_]
 Float64Array = NDArray[np.float64]
 Int32Array = NDArray[np.int32]
+Int64Array = NDArray[np.int64]
 UInt8Array = NDArray[np.uint8]
 
 UNKNOWN = np.int32(1 << 30)  # |day| of a bound that is not known
@@ -38,6 +42,8 @@ _EVENTS = 16  # days kept of an article
 _DAY_NAMES = [name.lower() for name in calendar.day_name]
 _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name}
 _MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+_DAY_SIZES = np.array([len(name) for name in _DAY_NAMES], np.int64)
+_DAYS_BACKWARDS = np.array([list(name[::-1].ljust(9).encode()) for name in _DAY_NAMES], np.uint8)
 _WEEKDAY = re.compile("day(?:" + "|".join(rf"(?<={name})" for name in _DAY_NAMES) + r")\b")
 _WEEKDAY_OF = {name[-6:-3]: number for number, name in enumerate(_DAY_NAMES)}
 _YEAR = re.compile(r"(?:20|19)\d\d\b")
@@ -87,10 +93,12 @@ def days_of(articles: pa.Table) -> Days:
     )
     captions = articles["captions"]
     weekdays, dated, odd = _scan(*utf8(lead))
-    in_captions, dated_captions, odd_captions = _scan(*utf8(pc.utf8_lower(pc.binary_join(captions, "\n"))))
+    owner = pc.list_parent_indices(captions).to_numpy()
+    in_caption, caption_dated, caption_odd = _scan(*utf8(pc.utf8_lower(pc.list_flatten(captions))))
     # most articles have a date and no weekday in a caption: what the scan found is all there is to know
-    dates = (last == UNKNOWN) & (dated | dated_captions)
-    rows = np.flatnonzero(dates | odd | odd_captions | (in_captions > 0))
+    unclear = odd | (dated & (last == UNKNOWN))
+    unclear[owner[(in_caption > 0) | caption_odd | (caption_dated & (last[owner] == UNKNOWN))]] = True
+    rows = np.flatnonzero(unclear)
     taken = pa.array(rows)
     for row, text, shown in zip(
         rows.tolist(), lead.take(taken).to_pylist(), captions.take(taken).to_pylist(), strict=True
@@ -117,23 +125,20 @@ def _scan(data: UInt8Array, offsets: Int64Array) -> tuple[UInt8Array, BoolArray,
         for at in range(start, stop):
             byte = data[at]
             if byte == 121:  # y
-                if at - start < 5 or data[at - 1] != 97 or data[at - 2] != 100:
-                    continue
-                day = _DAY_OF[(np.int64(data[at - 5]) * 31 + np.int64(data[at - 4]) * 7 + np.int64(data[at - 3])) % 256]
-                if day == 255:
-                    continue
-                name = _DAY_LETTERS[day]
-                same = at - start >= len(name) - 1
-                for k in range(len(name)):
-                    same = same and data[at - len(name) + 1 + k] == name[k]
-                if same:
-                    after = data[at + 1] if at + 1 < stop else np.uint8(32)
-                    odd[text] |= after > 127
-                    if not (97 <= after <= 122 or 48 <= after <= 57 or after == 95):
-                        weekdays[text] |= np.uint8(1) << np.uint8(day)
-            elif 49 <= byte <= 50 and at + 3 < stop:  # 19.. or 20..
-                if data[at + 1] == (57 if byte == 49 else 48):
-                    dated[text] |= 48 <= data[at + 2] <= 57 and 48 <= data[at + 3] <= 57
+                for day in range(7):
+                    size = _DAY_SIZES[day]
+                    k = 0
+                    while k < size and at - k >= start and data[at - k] == _DAYS_BACKWARDS[day, k]:
+                        k += 1
+                    if k == size:
+                        after = data[at + 1] if at + 1 < stop else np.uint8(32)
+                        odd[text] |= after > 127
+                        if not (97 <= after <= 122 or 48 <= after <= 57 or after == 95):
+                            weekdays[text] |= np.uint8(1 << day)
+            elif byte in (49, 50) and at + 3 < stop:  # 1 and 2
+                third, fourth = data[at + 2], data[at + 3]  # digits, or letters outside ASCII, which Python has digits in
+                digits = (48 <= third <= 57 or third > 127) and (48 <= fourth <= 57 or fourth > 127)
+                dated[text] |= digits and data[at + 1] == (57 if byte == 49 else 48)
     return weekdays, dated, odd
 
 
