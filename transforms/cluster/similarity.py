@@ -129,6 +129,16 @@ def _vectors(  # noqa: C901, PLR0913, PLR0917 -- arrays of three tables, one pas
     return terms[:count].copy(), lead[:count].copy(), body[:count].copy(), offsets
 
 
+@nb.njit(cache=True, nogil=True)
+def place(values: UInt32Array, lengths: Int32Array, starts: Int64Array, out: UInt32Array) -> None:
+    """Copy runs of values, `lengths` long, to where each `starts` in `out`."""
+    at = 0
+    for run in range(len(lengths)):
+        for k in range(lengths[run]):
+            out[starts[run] + k] = values[at + k]
+        at += lengths[run]
+
+
 def similarities(pairs: Pairs, factor: Float64Array, articles: Vectors) -> Float64Array:
     """Similarity of each pair by all its terms, 0..1, times its factor; terms common in the neighbourhood count less.
 
@@ -141,15 +151,15 @@ def similarities(pairs: Pairs, factor: Float64Array, articles: Vectors) -> Float
       factor: what else is known of the pairs, shape (pairs,).
       articles: their vectors.
     """
-    every = np.ones(len(articles.terms), np.float32)
-    _, weight = _similarities(pairs.left, pairs.right, factor, *articles, every, learn=True)
+    nothing = np.empty(0, np.float32)
+    _, weight = _similarities(pairs.left, pairs.right, factor, *articles, nothing, learn=True)
     return _similarities(pairs.left, pairs.right, factor, *articles, weight, learn=False)[0]
 
 
 def plain(pairs: Pairs, articles: Vectors) -> Float64Array:
     """Similarity of each pair by all its terms, 0..1, whatever their neighbourhood."""
-    every = np.ones(len(articles.terms), np.float32)
-    return _similarities(pairs.left, pairs.right, np.ones(len(pairs.left)), *articles, every, learn=False)[0]
+    nothing = np.empty(0, np.float32)
+    return _similarities(pairs.left, pairs.right, np.ones(len(pairs.left)), *articles, nothing, learn=True)[0]
 
 
 @nb.njit(cache=True, nogil=True)
@@ -164,7 +174,7 @@ def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0917 -- arrays of two tab
     weight: Float32Array,
     learn: bool,  # noqa: FBT001 -- compiled
 ) -> tuple[Float64Array, Float32Array]:
-    """Weighted similarities; if `learn`, also of each term the share of the article's other neighbours without it.
+    """Similarities: weighted, or if `learn` plain, with each term's share of the article's other neighbours without it.
 
     Most terms of a pair are not common. They fall out without a branch, by a filter of one byte for each value of a
     hash's last bits; the few that pass are looked up.
@@ -223,7 +233,10 @@ def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0917 -- arrays of two tab
                 both = lead[a] > 0 and lead[b] > 0
                 one = body[a] + (lead[a] if both else nothing)
                 other = body[b] + (lead[b] if both else nothing)
-                total += one * weight[a] + other * weight[b]
+                if learn:
+                    total += one + other
+                else:
+                    total += one * weight[a] + other * weight[b]
         out[pair] = factor[pair] * total / 4.0
         if not learn:
             continue

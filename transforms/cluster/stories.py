@@ -41,6 +41,7 @@ FEATURES = pa.schema(
     ]
 )
 
+_VECTORS = ["terms", "lead", "body"]
 _LATE_MATES = 10.0  # as many as make a neighbourhood (`crowd_nearest`); 3 to 15 score alike, 30 lower
 
 
@@ -77,7 +78,7 @@ class StoryOptions:
 
 
 class StoryGraph(NamedTuple):
-    """Articles (FEATURES) in order of time, and the links among them."""
+    """Articles (FEATURES but the vectors) in order of time, and the links among them."""
 
     articles: pa.Table
     left: NDArray[np.int32]
@@ -152,12 +153,10 @@ def features(articles: pa.Table, options: StoryOptions) -> pa.Table:
 def story_graph(gathered: pa.Table, options: StoryOptions) -> StoryGraph:
     """Links among the articles whose features are given, in whatever order those come."""
     order = np.lexsort((gathered["copy_id"].to_numpy(), gathered["last_day"].to_numpy()))  # unknown days stand last
-    rows = gathered.take(pa.array(order)).combine_chunks()
+    rows = gathered.drop_columns(_VECTORS).take(pa.array(order)).combine_chunks()
+    vectors = _vectors(gathered, order)
     count = rows.num_rows
     days = events.Days(*(rows[name].to_numpy() for name in ("first_day", "last_day", "weekdays")))
-    term, lead, body = (rows[name].combine_chunks().flatten().to_numpy() for name in ("terms", "lead", "body"))
-    lengths = pc.list_value_length(rows["terms"]).to_numpy()
-    vectors = similarity.Vectors(term, lead, body, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
     pairs = neighbours.neighbours(neighbours.heaviest(vectors), options.neighbours, options.floor, options.posting_cap)
     factor = events.agreements(pairs.left, pairs.right, days, events.Agreement())
     factor *= formats.agreements(pairs.left, pairs.right, rows["format"].to_numpy(), days.last)
@@ -167,6 +166,24 @@ def story_graph(gathered: pa.Table, options: StoryOptions) -> StoryGraph:
     )
     strong = link > 0
     return StoryGraph(rows, pairs.left[strong], pairs.right[strong], link[strong])
+
+
+def _vectors(gathered: pa.Table, order: Int64Array) -> similarity.Vectors:
+    """The vectors of articles in another order, copied out of the blocks one by one: they are most of the memory."""
+    offsets = np.zeros(len(order) + 1, np.int64)
+    lengths = pc.list_value_length(gathered["terms"]).to_numpy()
+    np.cumsum(lengths[order], out=offsets[1:])
+    starts = np.empty(len(order), np.int64)  # by the old order
+    starts[order] = offsets[:-1]
+    terms, lead, body = (np.empty(offsets[-1], kind) for kind in (np.uint32, np.float32, np.float32))
+    done = 0
+    for block in gathered.select(_VECTORS).to_batches():
+        stop = done + block.num_rows
+        for name, out in zip(_VECTORS, (terms, lead, body), strict=True):
+            values = block[name].flatten().to_numpy()
+            similarity.place(values.view(np.uint32), lengths[done:stop], starts[done:stop], out.view(np.uint32))
+        done = stop
+    return similarity.Vectors(terms, lead, body, offsets)
 
 
 def label_stories(gathered: pa.Table, copy_ids: Int64Array, options: StoryOptions) -> pa.Table:
