@@ -163,7 +163,7 @@ def plain(pairs: Pairs, articles: Vectors) -> Float64Array:
 
 
 @nb.njit(cache=True, nogil=True)
-def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0917 -- arrays of two tables, one inner loop
+def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- arrays of two tables, one inner loop
     left: Int32Array,
     right: Int32Array,
     factor: Float64Array,
@@ -172,7 +172,7 @@ def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0917 -- arrays of two tab
     body: Float32Array,
     offsets: Int64Array,
     weight: Float32Array,
-    learn: bool,  # noqa: FBT001 -- compiled
+    learn: bool,
 ) -> tuple[Float64Array, Float32Array]:
     """Similarities: weighted, or if `learn` plain, with each term's share of the article's other neighbours without it.
 

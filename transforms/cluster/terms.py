@@ -255,7 +255,7 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                 continue
             if inner and size and at + step < stop:
                 after = data[at + step]
-                if (code == 39 or code == 0x2019) and ((97 <= (after | 32) <= 122) or after >= 0xC3):
+                if (code == 39 or step == 3) and ((97 <= (after | 32) <= 122) or after >= 0xC3):
                     possessive = size
                     apostrophe = at
                     at += step
@@ -302,7 +302,7 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                     hashes[count] = np.uint32((both ^ (both >> np.uint64(29))) & np.uint64(0xFFFFFFFF))
                     starts[count], stops_at[count], marks[count] = at - 3, at + step, 0
                     count += 1
-                previous = code
+                previous = int(code)
             else:
                 previous = 0
                 if at < stop:
