@@ -115,7 +115,7 @@ def _vectors(  # noqa: C901, PLR0913, PLR0917 -- arrays of three tables, one pas
             low, high = unknown[0], unknown[1]
             if known_at >= 0:
                 low, high = np.float64(lead_idf[known_at]), np.float64(body_idf[known_at])
-            low = low * lead[at] * 2.2 / (lead[at] + lead_norm)
+            low = low * lead[at] * 2.2 / (lead[at] + lead_norm) if lead[at] > 0 else 0.0
             high = high * body[at] * 2.2 / (body[at] + body_norm)
             if low > 0 or high > 0:
                 terms[count], lead[count], body[count] = terms[at], low, high
@@ -126,7 +126,7 @@ def _vectors(  # noqa: C901, PLR0913, PLR0917 -- arrays of three tables, one pas
             lead[at] = lead[at] / lead_sum if lead_sum > 0 else 0.0
             body[at] = body[at] / body_sum if body_sum > 0 else 0.0
         offsets[i + 1] = count
-    return terms[:count].copy(), lead[:count].copy(), body[:count].copy(), offsets
+    return terms[:count], lead[:count], body[:count], offsets
 
 
 @nb.njit(cache=True, nogil=True)

@@ -189,17 +189,27 @@ def _vectors(gathered: pa.Table, order: Int64Array) -> similarity.Vectors:
 def label_stories(gathered: pa.Table, copy_ids: Int64Array, options: StoryOptions) -> pa.Table:
     """Stories (STORY_LABELS) of the copies whose features are given; copies without features stay alone.
 
-    A story is represented by the copy of the highest mean link to the rest; of equal ones by the earliest, then by the
-    smallest id. Round-ups and live pages never do, unless they are alone.
-
     Args:
       gathered: FEATURES, in whatever order.
       copy_ids: every copy, ascending.
       options: the setting.
     """
-    graph = story_graph(gathered, options)
+    return label_graph(story_graph(gathered, options), copy_ids, options.cut)
+
+
+def label_graph(graph: StoryGraph, copy_ids: Int64Array, cut: float) -> pa.Table:
+    """Stories (STORY_LABELS) of linked articles.
+
+    A story is represented by the copy of the highest mean link to the rest; of equal ones by the earliest, then by the
+    smallest id. Round-ups and live pages never do, unless they are alone.
+
+    Args:
+      graph: the articles and their links.
+      copy_ids: every copy, ascending; those that are not in the graph stay alone.
+      cut: least link at which two groups become one.
+    """
     here, form = graph.articles["copy_id"].to_numpy(), graph.articles["format"].to_numpy()
-    label, weakest = group(graph, form, options.cut)
+    label, weakest = group(graph, form, cut)
     edges = (label, graph.left, graph.right, graph.link)
     score = agglomerate.mean_links(*edges).astype(np.float32)
     rival, rival_score = agglomerate.best_other(*edges, np.inf)

@@ -318,7 +318,7 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                     starts[count], stops_at[count] = starts[one], stops_at[one]
                     count += 1
         ends[text + 1] = count
-    return hashes[:count].copy(), ends, starts[:count].copy(), stops_at[:count].copy(), marks[:count].copy()
+    return hashes[:count], ends, starts[:count], stops_at[:count], marks[:count]
 
 
 def _stop_table(english: str, foreign: str) -> tuple[UInt32Array, UInt8Array]:
