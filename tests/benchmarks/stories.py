@@ -34,7 +34,7 @@ from schemas import blocks
 from tests.quality import measure
 from tests.quality.stories_held_out import representatives
 from transforms.cluster import events
-from transforms.cluster.stories import FEATURES, StoryOptions, features, label_graph, label_stories, story_graph
+from transforms.cluster.stories import StoryOptions, features, label_graph, label_stories, story_graph
 from transforms.cluster.vocabulary import background
 
 MONTH = 28
@@ -123,7 +123,7 @@ def stored(made: pa.Table, size: int, denser: bool, folder: str) -> pa.Table:
         ids = part["copy_id"].to_numpy() ^ np.int64(turn)
         part = part.set_column(0, part.schema.field(0), pa.array(ids)).slice(0, size - turn * len(made))
         paths.append(blocks.store_new(part.combine_chunks(), folder, "stories").path)
-    return blocks.concat([blocks.load(path) for path in paths], FEATURES)
+    return pa.concat_tables([blocks.load(path) for path in paths])
 
 
 def permuted(count: int, draw: np.random.Generator) -> np.ndarray:
