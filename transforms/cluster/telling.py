@@ -147,7 +147,7 @@ def _tell(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass over th
                 if surname[longer] == short and (
                     whole < 0
                     or times[longer] > times[whole]
-                    or (times[longer] == times[whole] and _precedes(name_data, name_bytes, whole, longer))
+                    or (times[longer] == times[whole] and _precedes(name_data, name_bytes, np.int32(whole), longer))
                 ):
                     whole = longer
             if whole >= 0:
