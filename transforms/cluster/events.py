@@ -22,6 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from transforms.cluster.dayscan import scan
+from transforms.cluster.terms import utf8
+
 Float64Array = NDArray[np.float64]
 Int32Array = NDArray[np.int32]
 UInt8Array = NDArray[np.uint8]
@@ -77,7 +80,6 @@ def days_of(articles: pa.Table) -> Days:
     known = published.fill_null(int(UNKNOWN)).to_numpy().astype(np.int32)
     first = np.where(known == UNKNOWN, -UNKNOWN, known).astype(np.int32)
     last = known.copy()
-    weekdays = np.zeros(len(known), np.uint8)
     lead = pc.utf8_lower(
         pc.binary_join_element_wise(
             articles["headline"].fill_null(""),
@@ -85,9 +87,20 @@ def days_of(articles: pa.Table) -> Days:
             pc.utf8_slice_codeunits(articles["text"], 0, _LEAD_CHARACTERS),
             "\n",
         )
-    ).to_pylist()
-    for row, (text, captions) in enumerate(zip(lead, articles["captions"].to_pylist(), strict=True)):
-        weekdays[row], firm, bound = named_days(text, captions)
+    )
+    captions = articles["captions"]
+    weekdays, dated, odd = scan(*utf8(lead))
+    owner = pc.list_parent_indices(captions).to_numpy()
+    in_caption, caption_dated, caption_odd = scan(*utf8(pc.utf8_lower(pc.list_flatten(captions))))
+    # most articles have a date and no weekday in a caption: what the scan found is all there is to know
+    unclear = odd | (dated & (last == UNKNOWN))
+    unclear[owner[(in_caption > 0) | caption_odd | (caption_dated & (last[owner] == UNKNOWN))]] = True
+    rows = np.flatnonzero(unclear)
+    taken = pa.array(rows)
+    for row, text, shown in zip(
+        rows.tolist(), lead.take(taken).to_pylist(), captions.take(taken).to_pylist(), strict=True
+    ):
+        weekdays[row], firm, bound = named_days(text, shown)
         if last[row] == UNKNOWN:
             if firm is not None:
                 first[row], last[row] = firm, firm + _FIRM_DAYS

@@ -22,6 +22,7 @@ UInt32Array = NDArray[np.uint32]
 LEAD_TERMS = 70  # the lead is the headline and so many terms of the text
 _LEAD_LENGTH, _BODY_LENGTH = 60.0, 250.0  # a usual length, fixed: BM25's average
 _SAME_TOPIC, _SAME_STORY, _OTHERS = 0.15, 0.35, 20.0  # see `similarities`
+_FILTER = 1 << 14  # bytes of the filter in `_similarities`: a third of a core's nearest cache
 
 
 class Vectors(NamedTuple):
@@ -114,7 +115,7 @@ def _vectors(  # noqa: C901, PLR0913, PLR0917 -- arrays of three tables, one pas
             low, high = unknown[0], unknown[1]
             if known_at >= 0:
                 low, high = np.float64(lead_idf[known_at]), np.float64(body_idf[known_at])
-            low = low * lead[at] * 2.2 / (lead[at] + lead_norm)
+            low = low * lead[at] * 2.2 / (lead[at] + lead_norm) if lead[at] > 0 else 0.0
             high = high * body[at] * 2.2 / (body[at] + body_norm)
             if low > 0 or high > 0:
                 terms[count], lead[count], body[count] = terms[at], low, high
@@ -125,7 +126,17 @@ def _vectors(  # noqa: C901, PLR0913, PLR0917 -- arrays of three tables, one pas
             lead[at] = lead[at] / lead_sum if lead_sum > 0 else 0.0
             body[at] = body[at] / body_sum if body_sum > 0 else 0.0
         offsets[i + 1] = count
-    return terms[:count].copy(), lead[:count].copy(), body[:count].copy(), offsets
+    return terms[:count], lead[:count], body[:count], offsets
+
+
+@nb.njit(cache=True, nogil=True)
+def place(values: UInt32Array, lengths: Int32Array, starts: Int64Array, out: UInt32Array) -> None:
+    """Copy runs of values, `lengths` long, to where each `starts` in `out`."""
+    at = 0
+    for run in range(len(lengths)):
+        for k in range(lengths[run]):
+            out[starts[run] + k] = values[at + k]
+        at += lengths[run]
 
 
 def similarities(pairs: Pairs, factor: Float64Array, articles: Vectors) -> Float64Array:
@@ -140,19 +151,19 @@ def similarities(pairs: Pairs, factor: Float64Array, articles: Vectors) -> Float
       factor: what else is known of the pairs, shape (pairs,).
       articles: their vectors.
     """
-    weight = np.ones(len(articles.terms), np.float32)
-    _, weight = _similarities(pairs.left, pairs.right, factor, *articles, weight)
-    return _similarities(pairs.left, pairs.right, factor, *articles, weight)[0]
+    nothing = np.empty(0, np.float32)
+    _, weight = _similarities(pairs.left, pairs.right, factor, *articles, nothing, learn=True)
+    return _similarities(pairs.left, pairs.right, factor, *articles, weight, learn=False)[0]
 
 
 def plain(pairs: Pairs, articles: Vectors) -> Float64Array:
     """Similarity of each pair by all its terms, 0..1, whatever their neighbourhood."""
-    every = np.ones(len(articles.terms), np.float32)
-    return _similarities(pairs.left, pairs.right, np.ones(len(pairs.left)), *articles, every)[0]
+    nothing = np.empty(0, np.float32)
+    return _similarities(pairs.left, pairs.right, np.ones(len(pairs.left)), *articles, nothing, learn=True)[0]
 
 
 @nb.njit(cache=True, nogil=True)
-def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0917 -- arrays of two tables, one inner loop
+def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- arrays of two tables, one inner loop
     left: Int32Array,
     right: Int32Array,
     factor: Float64Array,
@@ -161,64 +172,85 @@ def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0917 -- arrays of two tab
     body: Float32Array,
     offsets: Int64Array,
     weight: Float32Array,
+    learn: bool,
 ) -> tuple[Float64Array, Float32Array]:
-    """Weighted similarities, and of each term the share of the article's neighbours of other stories without it."""
+    """Similarities: weighted, or if `learn` plain, with each term's share of the article's other neighbours without it.
+
+    Most terms of a pair are not common. They fall out without a branch, by a filter of one byte for each value of a
+    hash's last bits; the few that pass are looked up.
+    """
     out = np.empty(len(left), np.float64)
-    held = np.zeros(len(terms), np.float32)
+    held = np.zeros(len(terms) if learn else 0, np.float32)
     others = np.full(len(offsets) - 1, _OTHERS, np.float32)
     longest = 1
     for i in range(len(offsets) - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
-    size = 4
+    size = _FILTER
     while size < 4 * longest:
         size *= 2
-    mask = size - 1
-    keys = np.zeros(size, np.uint32)  # terms of the left article by their last bits, and where they stand
-    slots = np.full(size, -1, np.int32)
-    here, there = np.empty(longest, np.int64), np.empty(longest, np.int64)
-    current = -1
+    mask = np.uint32(size - 1)
+    passes = np.zeros(size, np.uint8)
+    slots = np.full(size, -1, np.int32)  # which term of the left article, by the last bits of its hash
+    maybe = np.empty(longest + 1, np.int32)
+    here, there = np.empty(longest, np.int32), np.empty(longest, np.int32)
+    nothing = np.float32(0)
+    current = np.int32(-1)
+    mine = terms[:0]
     for pair in range(len(left)):
         i, j = left[pair], right[pair]
+        start, other_start = offsets[i], offsets[j]
         if i != current:
-            size = 4
-            while size < 3 * (offsets[i + 1] - offsets[i]):
-                size *= 2
-            mask = size - 1
-            for k in range(size):
-                slots[k] = -1
-            for at in range(offsets[i], offsets[i + 1]):
-                slot = np.int64(terms[at]) & mask
+            for value in mine:
+                slot = value & mask
+                passes[slot] = 0
                 while slots[slot] >= 0:
-                    slot = (slot + 1) & mask
-                keys[slot] = terms[at]
-                slots[slot] = at
+                    slots[slot] = -1
+                    slot = (slot + np.uint32(1)) & mask
+            mine = terms[start : offsets[i + 1]]
+            for k in range(len(mine)):
+                slot = mine[k] & mask
+                passes[slot] = 1
+                while slots[slot] >= 0:
+                    slot = (slot + np.uint32(1)) & mask
+                slots[slot] = k
             current = i
+        theirs = terms[other_start : offsets[j + 1]]
+        few = 0
+        for k in range(len(theirs)):
+            maybe[few] = k
+            few += passes[theirs[k] & mask]
         total = 0.0
         common = 0
-        for b in range(offsets[j], offsets[j + 1]):
-            slot = np.int64(terms[b]) & mask
-            while slots[slot] >= 0 and keys[slot] != terms[b]:
-                slot = (slot + 1) & mask
-            a = slots[slot]
-            if a >= 0:
-                here[common], there[common] = a, b
+        for k in range(few):
+            value = theirs[maybe[k]]
+            slot = value & mask
+            while slots[slot] >= 0 and mine[slots[slot]] != value:
+                slot = (slot + np.uint32(1)) & mask
+            if slots[slot] >= 0:
+                a, b = start + slots[slot], other_start + maybe[k]
+                here[common], there[common] = slots[slot], maybe[k]
                 common += 1
-                one, other = body[a], body[b]
-                if lead[a] > 0 and lead[b] > 0:
-                    one += lead[a]
-                    other += lead[b]
-                total += one * weight[a] + other * weight[b]
+                both = lead[a] > 0 and lead[b] > 0
+                one = body[a] + (lead[a] if both else nothing)
+                other = body[b] + (lead[b] if both else nothing)
+                if learn:
+                    total += one + other
+                else:
+                    total += one * weight[a] + other * weight[b]
         out[pair] = factor[pair] * total / 4.0
+        if not learn:
+            continue
         apart = np.float32(min(1.0, (_SAME_STORY - out[pair]) / (_SAME_STORY - _SAME_TOPIC)))
         if apart > 0:
             others[i] += apart
             others[j] += apart
             for k in range(common):
-                held[here[k]] += apart
-                held[there[k]] += apart
-    for i in range(len(others)):
-        for at in range(offsets[i], offsets[i + 1]):
-            held[at] = 1 - held[at] / others[i]
+                held[start + here[k]] += apart
+                held[other_start + there[k]] += apart
+    if learn:
+        for i in range(len(others)):
+            for at in range(offsets[i], offsets[i + 1]):
+                held[at] = 1 - held[at] / others[i]
     return out, held
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from schemas import blocks, ids
 from schemas.blocks import BlockRef, StoredTable
-from transforms.cluster import agglomerate, events, formats, neighbours, similarity, words
+from transforms.cluster import agglomerate, events, formats, neighbours, similarity, telling, words
 from transforms.cluster.terms import tokenise
 from transforms.cluster.vocabulary import background
 
@@ -41,6 +41,7 @@ FEATURES = pa.schema(
     ]
 )
 
+_VECTORS = ["terms", "lead", "body"]
 _LATE_MATES = 10.0  # as many as make a neighbourhood (`crowd_nearest`); 3 to 15 score alike, 30 lower
 
 
@@ -77,7 +78,7 @@ class StoryOptions:
 
 
 class StoryGraph(NamedTuple):
-    """Articles (FEATURES) in order of time, and the links among them."""
+    """Articles (FEATURES but the vectors) in order of time, and the links among them."""
 
     articles: pa.Table
     left: NDArray[np.int32]
@@ -119,21 +120,20 @@ def store_stories(
     """Cluster the features of all blocks and store the labels."""
     if not options.enabled:
         return blocks.store_new(blocks.empty(blocks.STORY_LABELS), scratch, "story-labels")
-    gathered = blocks.concat([blocks.load(part.path) for part in parts], FEATURES)
+    gathered = pa.concat_tables([blocks.empty(FEATURES), *(blocks.load(part.path) for part in parts)])  # mapped
     copy_ids = np.unique(blocks.load(copies.path)["copy_id"].to_numpy())
     return blocks.store_new(label_stories(gathered, copy_ids, options), scratch, "story-labels")
 
 
 def representatives(articles: pa.Table, copies: pa.Table) -> pa.Table:
     """Rows of a block (CLEAN) that represent their copy (COPY_LABELS), with the `copy_id` of each."""
-    wanted = copies["article_id"].to_numpy()
-    chosen = wanted == copies["representative"].to_numpy()
-    wanted, copy_ids = wanted[chosen], copies["copy_id"].to_numpy()[chosen]
-    here = articles["article_id"].to_numpy()
-    at = np.minimum(np.searchsorted(wanted, here), max(0, len(wanted) - 1))
-    kept = wanted[at] == here if len(wanted) else np.zeros(len(here), np.bool_)
+    known, here = copies["article_id"].to_numpy(), articles["article_id"].to_numpy()
+    at = np.minimum(np.searchsorted(known, here), max(0, len(known) - 1))
+    kept = np.zeros(len(here), np.bool_)
+    if len(known):  # only the rows of this block are looked at: there are as many blocks as copies grow
+        kept = (known[at] == here) & (copies["representative"].to_numpy()[at] == here)
     rows = articles.filter(pa.array(kept))
-    return rows.append_column("copy_id", pa.array(copy_ids[at[kept]], pa.int64()))
+    return rows.append_column("copy_id", pa.array(copies["copy_id"].to_numpy()[at[kept]], pa.int64()))
 
 
 def features(articles: pa.Table, options: StoryOptions) -> pa.Table:
@@ -154,12 +154,10 @@ def features(articles: pa.Table, options: StoryOptions) -> pa.Table:
 def story_graph(gathered: pa.Table, options: StoryOptions) -> StoryGraph:
     """Links among the articles whose features are given, in whatever order those come."""
     order = np.lexsort((gathered["copy_id"].to_numpy(), gathered["last_day"].to_numpy()))  # unknown days stand last
-    rows = gathered.take(pa.array(order)).combine_chunks()
+    rows = gathered.drop_columns(_VECTORS).take(pa.array(order)).combine_chunks()
+    vectors = _vectors(gathered, order)
     count = rows.num_rows
     days = events.Days(*(rows[name].to_numpy() for name in ("first_day", "last_day", "weekdays")))
-    term, lead, body = (rows[name].combine_chunks().flatten().to_numpy() for name in ("terms", "lead", "body"))
-    lengths = pc.list_value_length(rows["terms"]).to_numpy()
-    vectors = similarity.Vectors(term, lead, body, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
     pairs = neighbours.neighbours(neighbours.heaviest(vectors), options.neighbours, options.floor, options.posting_cap)
     factor = events.agreements(pairs.left, pairs.right, days, events.Agreement())
     factor *= formats.agreements(pairs.left, pairs.right, rows["format"].to_numpy(), days.last)
@@ -171,34 +169,60 @@ def story_graph(gathered: pa.Table, options: StoryOptions) -> StoryGraph:
     return StoryGraph(rows, pairs.left[strong], pairs.right[strong], link[strong])
 
 
+def _vectors(gathered: pa.Table, order: Int64Array) -> similarity.Vectors:
+    """The vectors of articles in another order, copied out of the blocks one by one: they are most of the memory."""
+    offsets = np.zeros(len(order) + 1, np.int64)
+    lengths = pc.list_value_length(gathered["terms"]).to_numpy()
+    np.cumsum(lengths[order], out=offsets[1:])
+    starts = np.empty(len(order), np.int64)  # by the old order
+    starts[order] = offsets[:-1]
+    terms, lead, body = (np.empty(offsets[-1], kind) for kind in (np.uint32, np.float32, np.float32))
+    done = 0
+    for block in gathered.select(_VECTORS).to_batches():
+        stop = done + block.num_rows
+        for name, out in zip(_VECTORS, (terms, lead, body), strict=True):
+            values = block[name].flatten().to_numpy()
+            similarity.place(values.view(np.uint32), lengths[done:stop], starts[done:stop], out.view(np.uint32))
+        done = stop
+    return similarity.Vectors(terms, lead, body, offsets)
+
+
 def label_stories(gathered: pa.Table, copy_ids: Int64Array, options: StoryOptions) -> pa.Table:
     """Stories (STORY_LABELS) of the copies whose features are given; copies without features stay alone.
-
-    A story is represented by the copy of the highest mean link to the rest; of equal ones by the earliest, then by the
-    smallest id. Round-ups and live pages never do, unless they are alone.
 
     Args:
       gathered: FEATURES, in whatever order.
       copy_ids: every copy, ascending.
       options: the setting.
     """
-    graph = story_graph(gathered, options)
+    return label_graph(story_graph(gathered, options), copy_ids, options.cut)
+
+
+def label_graph(graph: StoryGraph, copy_ids: Int64Array, cut: float) -> pa.Table:
+    """Stories (STORY_LABELS) of linked articles.
+
+    A story is represented by the copy of the highest mean link to the rest; of equal ones by the earliest, then by the
+    smallest id. Round-ups and live pages never do, unless they are alone.
+
+    Args:
+      graph: the articles and their links.
+      copy_ids: every copy, ascending; those that are not in the graph stay alone.
+      cut: least link at which two groups become one.
+    """
     here, form = graph.articles["copy_id"].to_numpy(), graph.articles["format"].to_numpy()
-    label, weakest = group(graph, form, options.cut)
+    label, weakest = group(graph, form, cut)
     edges = (label, graph.left, graph.right, graph.link)
     score = agglomerate.mean_links(*edges).astype(np.float32)
     rival, rival_score = agglomerate.best_other(*edges, np.inf)
     order = np.lexsort((np.arange(len(label)), -score, formats.is_late(form), label))
     starts = np.flatnonzero(np.diff(label[order], prepend=-1))
+    number = np.empty(len(label), np.int64)  # of the story of each article
+    number[order] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))
+    story = _story_ids(here, number)[number]
     lead = np.zeros(len(label), np.bool_)
     lead[order[starts]] = True
-    story = np.empty(len(label), np.int64)
-    names: list[list[str] | None] = [None] * len(label)
-    terms: list[list[str] | None] = [None] * len(label)
-    told = words.Teller(graph.articles)
-    for members in np.split(order, starts[1:]) if len(order) else []:
-        story[members] = ids.group_id("story", here[members].tolist())
-        names[members[0]], terms[members[0]] = told.tell(members.tolist())
+    told = pa.array(number, mask=~lead)
+    names, terms = (lists.take(told) for lists in telling.tell(graph.articles, order, starts))
     columns = {
         "copy_id": here,
         "story_id": story,
@@ -208,12 +232,19 @@ def label_stories(gathered: pa.Table, copy_ids: Int64Array, options: StoryOption
         "rival": pa.array(story[rival], mask=rival < 0),
         "rival_score": pa.array(rival_score.astype(np.float32), mask=rival < 0),
         "weakest_link": pa.array(weakest.astype(np.float32), mask=np.bincount(label)[label] == 1),
-        "names": pa.array(names, pa.list_(pa.string())),
-        "terms": pa.array(terms, pa.list_(pa.string())),
+        "names": names,
+        "terms": terms,
     }
     labels = pa.table(columns, schema=blocks.STORY_LABELS)
     absent = np.setdiff1d(copy_ids, here, assume_unique=True)
     return pa.concat_tables([labels, _alone(absent)]).sort_by("copy_id").combine_chunks()
+
+
+def _story_ids(copy_ids: Int64Array, number: Int64Array) -> Int64Array:
+    """The id of each story, of the copies in it; `number` is the story of each copy, from 0 on."""
+    order = np.lexsort((copy_ids, number))
+    members = np.split(copy_ids[order], np.flatnonzero(np.diff(number[order])) + 1) if len(order) else []
+    return np.array([ids.group_id("story", each.tolist()) for each in members], np.int64)
 
 
 def group(graph: StoryGraph, form: NDArray[np.uint8], cut: float) -> tuple[Int64Array, NDArray[np.float64]]:

@@ -43,6 +43,7 @@ _PARTICLES = (
 )
 
 _WORD = 48  # bytes of a word that count
+_NO_BYTES = np.frombuffer(bytes(1), np.uint8)[:0]  # read-only as those of columns are, lest all is compiled again
 _FNV_OFFSET = 2166136261
 _FNV_PRIME = 16777619
 
@@ -61,6 +62,7 @@ CAPITAL = 1  # begins with a capital letter
 OPENING = 2  # the first word of a line or sentence, or after a quotation mark
 ADJACENT = 4  # nothing but a space or hyphen stands between it and the term before
 _FOREIGN = 8  # a stop word of another language; such are taken out of texts that have more of them than English ones
+_ENGLISH = 16  # an English one; never on a term
 _LEAST_FOREIGN = 3
 
 
@@ -72,7 +74,7 @@ def tokenise(texts: pa.Array, limit: int = 1 << 30) -> Terms:
       limit: terms kept of a text.
     """
     data, offsets = utf8(texts)
-    return Terms(*_tokenise(data, offsets, limit, _STOPS, _FOREIGN_STOPS, _CLASSES, _BREAKS))
+    return Terms(*_tokenise(data, offsets, limit, _STOPS, _STOP_KINDS, _CLASSES, _CLOSES, _BREAKS))
 
 
 def cut(texts: pa.Array, starts: Int64Array, stops: Int64Array) -> pa.Array:
@@ -102,57 +104,48 @@ def utf8(texts: pa.Array) -> tuple[UInt8Array, Int64Array]:
     wide = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     _, starts, data = texts.buffers()
     if starts is None or not len(texts):
-        return np.zeros(0, np.uint8), np.zeros(len(texts) + 1, np.int64)
+        return _NO_BYTES, np.zeros(len(texts) + 1, np.int64)
     offsets = np.frombuffer(starts, wide)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    return (np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)), offsets
+    return (_NO_BYTES if data is None else np.frombuffer(data, np.uint8)), offsets
 
 
 @nb.njit(cache=True, nogil=True)
-def _stem(word: UInt8Array, size: int) -> int:  # noqa: C901 -- one list of endings, in order of trial
-    """Cut an English ending in place; return the new length. After Harman's S stemmer, with -ed and -ing."""
-    for k in range(size):
-        if word[k] < 97 or word[k] > 122:
-            return size
-    if size > 3 and word[size - 1] == 115:  # -s
-        if size > 4 and word[size - 2] == 101 and word[size - 3] == 105:  # -ies
-            size -= 2
-            word[size - 1] = 121
-        elif word[size - 2] not in (115, 117, 105):  # not -ss, -us, -is
-            size -= 1
-    if size > 5 and word[size - 1] == 103 and word[size - 2] == 110 and word[size - 3] == 105:  # -ing
-        size -= 3
-    elif size > 4 and word[size - 1] == 100 and word[size - 2] == 101:  # -ed
-        size -= 2
-    else:
-        if size > 4 and word[size - 1] == 101:  # -e, as -ed and -ing leave it
-            size -= 1
-        return size
-    if size > 3 and word[size - 1] == word[size - 2] and word[size - 1] not in (108, 115, 122):
-        size -= 1
-    if size > 4 and word[size - 1] == 101:
-        size -= 1
-    return size
+def _mix(value: np.uint64, byte: np.uint64) -> np.uint64:
+    """One step of FNV-1a, 32 bits."""
+    return ((value ^ byte) * np.uint64(_FNV_PRIME)) & np.uint64(0xFFFFFFFF)
 
 
 @nb.njit(cache=True, nogil=True)
-def _hash(word: UInt8Array, size: int) -> np.uint32:
-    """FNV-1a, 32 bits."""
-    value = np.uint64(_FNV_OFFSET)
-    for k in range(size):
-        value = ((value ^ np.uint64(word[k])) * np.uint64(_FNV_PRIME)) & np.uint64(0xFFFFFFFF)
-    return np.uint32(value)
+def _stem(word: UInt8Array, size: int, states: NDArray[np.uint64]) -> np.uint64:
+    """The hash of a word of a to z without its English ending. After Harman's S stemmer, with -ed and -ing.
+
+    `states` are the hashes of its beginnings: what is left of a word is one of those, but for -ies, which leaves -y.
+    """
+    last, before, third = word[size - 1], word[size - 2], word[size - 3]  # of a word of two letters, whatever is there
+    if (size > 4) & (last == 115) & (before == 101) & (third == 105):  # -ies
+        return _mix(states[size - 3], np.uint64(121))
+    # from here on without a branch: endings cannot be guessed
+    size -= (size > 3) & (last == 115) & (before != 115) & (before != 117) & (before != 105)  # -s; not -ss, -us, -is
+    last, before, third = word[size - 1], word[size - 2], word[size - 3]
+    ing = (size > 5) & (last == 103) & (before == 110) & (third == 105)
+    cut = ing | ((size > 4) & (last == 100) & (before == 101))  # -ing, -ed
+    size -= cut + cut + ing + ((size > 4) & (last == 101))  # and -e, as -ed and -ing leave it
+    last = word[size - 1]
+    size -= cut & (size > 3) & (last == word[size - 2]) & (last != 108) & (last != 115) & (last != 122)
+    size -= cut & (size > 4) & (word[size - 1] == 101)
+    return states[size]
 
 
 @nb.njit(cache=True, nogil=True)
-def _contains(table: UInt32Array, value: np.uint32) -> bool:
-    """Look a hash up in an open-addressed set (0 is empty) whose size is a power of two."""
+def _kind(table: UInt32Array, kinds: UInt8Array, value: np.uint32) -> np.uint8:
+    """Look a hash up in an open-addressed table (0 is empty) whose size is a power of two; 0 where it is not there."""
     mask = np.int64(len(table) - 1)
     slot = np.int64(value) & mask
     while table[slot] != 0:
         if table[slot] == value:
-            return True
+            return kinds[slot]
         slot = (slot + 1) & mask
-    return False
+    return np.uint8(0)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -182,8 +175,9 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
     offsets: Int64Array,
     limit: int,
     stops: UInt32Array,
-    foreign_stops: UInt32Array,
+    stop_kinds: UInt8Array,
     classes: UInt8Array,
+    closes: UInt8Array,
     breaks: UInt8Array,
 ) -> tuple[UInt32Array, Int64Array, Int64Array, Int64Array, UInt8Array]:
     texts = len(offsets) - 1
@@ -192,11 +186,14 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
     starts, stops_at = np.empty(room, np.int64), np.empty(room, np.int64)
     ends = np.zeros(texts + 1, np.int64)
     word = np.empty(_WORD + 4, np.uint8)
+    states = np.empty(_WORD + 5, np.uint64)  # the hash of each beginning of the word
+    states[0] = _FNV_OFFSET
     count = 0
     for text in range(texts):
         at, stop = offsets[text], offsets[text + 1]
         first = count
         size = 0
+        latin = True  # nothing but a to z in the word
         possessive = -1  # length of the word before a last apostrophe
         apostrophe = at  # where that stands
         previous = 0  # last character of a script without spaces
@@ -205,49 +202,61 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
         opening = OPENING
         english = foreign = 0  # stop words
         while at <= stop and count - first < limit:
+            code, step = np.int64(32), 1
+            letter = spaceless = inner = False  # inner: may stand inside a word
             if at < stop:
                 kind = classes[data[at]]  # the lower-cased character, 0 for a separator, 255 outside ASCII
-                if 0 < kind < 255:
+                if kind == 0:
+                    if size == 0:
+                        previous = 0
+                        opening |= closes[data[at]]
+                        at += 1
+                        continue
+                    code = np.int64(data[at])
+                    inner = (code == 39) | (code == 44) | (code == 46)
+                elif kind < 255:
                     if size == 0:
                         began = at
                         mark = opening | (CAPITAL if kind != data[at] else 0)
                         opening = 0
-                    if size < _WORD:
-                        word[size] = kind
-                        size += 1
-                    at += 1
+                    value = states[size]
+                    while 0 < kind < 255:
+                        if size < _WORD:
+                            word[size] = kind
+                            size += 1
+                            value = _mix(value, np.uint64(kind))
+                            states[size] = value
+                            latin &= kind >= 97
+                        at += 1
+                        kind = classes[data[at]] if at < stop else 0
                     continue
-                if kind == 0 and size == 0:
-                    previous = 0
-                    if _closes(data[at]):
-                        opening = OPENING
-                    at += 1
-                    continue
-                code, step = _decode(data, at, stop)
-            else:
-                code, step = 32, 1
-            letter = code >= 0xC0 and code not in (0xD7, 0xF7) and not 0x2000 <= code <= 0x2BFF
-            spaceless = 0x3040 <= code <= 0x30FF or 0x3400 <= code <= 0x9FFF
+                else:
+                    code, step = _decode(data, at, stop)
+                    inner = code == 0x2019
+                    letter = code >= 0xC0 and code not in (0xD7, 0xF7) and not 0x2000 <= code <= 0x2BFF
+                    spaceless = 0x3040 <= code <= 0x30FF or 0x3400 <= code <= 0x9FFF
             if letter and not spaceless and not 0x3000 <= code <= 0x303F and not 0xFF00 <= code <= 0xFF0F:
                 if size == 0:
                     began = at
                     raised = step == 2 and code & 0x3F != data[at + 1] & 0x3F
                     mark = opening | (CAPITAL if raised else 0)
                     opening = 0
+                latin = False
                 if size < _WORD:
+                    for k in range(step):
+                        word[size + k] = data[at + k]
                     if step == 2:
                         word[size] = 0xC0 | (code >> 6)
                         word[size + 1] = 0x80 | (code & 0x3F)
-                    else:
-                        for k in range(step):
-                            word[size + k] = data[at + k]
-                    size += step
+                    for _ in range(step):
+                        states[size + 1] = _mix(states[size], np.uint64(word[size]))
+                        size += 1
                 at += step
                 previous = 0
                 continue
-            if size and at + step < stop:
+            if inner and size and at + step < stop:
                 after = data[at + step]
-                if (code in (39, 0x2019)) and ((97 <= (after | 32) <= 122) or after >= 0xC3):
+                if (code == 39 or step == 3) and ((97 <= (after | 32) <= 122) or after >= 0xC3):
                     possessive = size
                     apostrophe = at
                     at += step
@@ -258,6 +267,8 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                     continue
                 if digits and code == 46 and size < _WORD:
                     word[size] = 46
+                    states[size + 1] = _mix(states[size], np.uint64(46))
+                    latin = False
                     size += 1
                     at += step
                     continue
@@ -267,35 +278,38 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                     size = possessive
                     stopped = apostrophe
                 if size > 1:
-                    value = _hash(word, size)
-                    if _contains(stops, value):
+                    whole = np.uint32(states[size])
+                    kind = _kind(stops, stop_kinds, whole)
+                    if kind == _ENGLISH:
                         english += 1
                     else:
-                        if _contains(foreign_stops, value):
-                            foreign += 1
-                            mark |= _FOREIGN
-                        hashes[count] = _hash(word, _stem(word, size))
+                        foreign += kind == _FOREIGN
+                        mark |= kind
+                        hashes[count] = np.uint32(_stem(word, size, states) if latin else states[size])
                         starts[count], stops_at[count] = began, stopped
-                        if began == ended + 1 and data[ended] in (32, 45) and count > first:
+                        if began == ended + 1 and (data[ended] == 32 or data[ended] == 45) and count > first:
                             mark |= ADJACENT
                         marks[count] = mark
                         ended = stopped
                         count += 1
                 size = 0
+                latin = True
                 possessive = -1
             if spaceless and breaks[code]:
                 previous = 0
             elif spaceless:
                 if previous:
-                    value = np.uint64(previous) * np.uint64(0x9E3779B1) + np.uint64(code) * np.uint64(0x85EBCA77)
-                    hashes[count] = np.uint32((value ^ (value >> np.uint64(29))) & np.uint64(0xFFFFFFFF))
+                    both = np.uint64(previous) * np.uint64(0x9E3779B1) + np.uint64(code) * np.uint64(0x85EBCA77)
+                    hashes[count] = np.uint32((both ^ (both >> np.uint64(29))) & np.uint64(0xFFFFFFFF))
                     starts[count], stops_at[count], marks[count] = at - 3, at + step, 0
                     count += 1
-                previous = code
+                previous = int(code)
             else:
                 previous = 0
-                if (at < stop and _closes(data[at])) or 0x2010 <= code <= 0x203A:
-                    opening = OPENING
+                if at < stop:
+                    opening |= closes[data[at]]
+                if 0x2010 <= code <= 0x203A:
+                    opening |= OPENING
             at += step
         if foreign >= _LEAST_FOREIGN and foreign > english:
             stop, count = count, first
@@ -305,26 +319,23 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                     starts[count], stops_at[count] = starts[one], stops_at[one]
                     count += 1
         ends[text + 1] = count
-    return hashes[:count].copy(), ends, starts[:count].copy(), stops_at[:count].copy(), marks[:count].copy()
+    return hashes[:count], ends, starts[:count], stops_at[:count], marks[:count]
 
 
-@nb.njit(cache=True, nogil=True)
-def _closes(byte: int) -> bool:
-    """Whether what follows this byte opens a sentence: . ! ? : ; a quotation mark, a bracket, a line's end."""
-    return byte in (46, 33, 63, 58, 59, 34, 40, 10)
-
-
-def _stop_table(words: str) -> UInt32Array:
-    table = np.zeros(2048, np.uint32)
-    for word in sorted(set(words.split())):
-        value = _FNV_OFFSET
-        for byte in word.encode():
-            value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
-        slot = value & 2047
-        while table[slot]:
-            slot = (slot + 1) & 2047
-        table[slot] = value
-    return table
+def _stop_table(english: str, foreign: str) -> tuple[UInt32Array, UInt8Array]:
+    """Hashes of stop words and the kind of each; a word of several languages is English."""
+    table, kinds = np.zeros(8192, np.uint32), np.zeros(8192, np.uint8)
+    for words, kind in ((english, _ENGLISH), (foreign, _FOREIGN)):
+        for word in sorted(set(words.split())):
+            value = _FNV_OFFSET
+            for byte in word.encode():
+                value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
+            slot = value & 8191
+            while table[slot] not in {0, value}:
+                slot = (slot + 1) & 8191
+            if not table[slot]:
+                table[slot], kinds[slot] = value, kind
+    return table, kinds
 
 
 def _foreign_stop_words() -> str:
@@ -340,7 +351,8 @@ def _break_table() -> UInt8Array:
     return table
 
 
-_STOPS, _FOREIGN_STOPS, _BREAKS = _stop_table(STOP_WORDS), _stop_table(_foreign_stop_words()), _break_table()
+(_STOPS, _STOP_KINDS), _BREAKS = _stop_table(STOP_WORDS, _foreign_stop_words()), _break_table()
 _CLASSES = np.array(
     [255 if byte > 127 else ord(chr(byte).lower()) if chr(byte).isalnum() else 0 for byte in range(256)], np.uint8
 )
+_CLOSES = np.array([OPENING if chr(byte) in '.!?:;"(\n' else 0 for byte in range(256)], np.uint8)  # what follows opens
