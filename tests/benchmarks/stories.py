@@ -34,7 +34,7 @@ from schemas import blocks
 from tests.quality import measure
 from tests.quality.stories_held_out import representatives
 from transforms.cluster import events
-from transforms.cluster.stories import FEATURES, StoryOptions, features, group, label_stories, story_graph
+from transforms.cluster.stories import StoryOptions, features, label_graph, label_stories, story_graph
 from transforms.cluster.vocabulary import background
 
 MONTH = 28
@@ -68,20 +68,19 @@ def speed(rows: pa.Table, sizes: list[int], denser: bool) -> None:
     )
     _, update = cpu(partial(yardstick, rows["text"].to_pylist()[:YARDSTICK]))
     print(f"features {len(rows) / once:.0f}/s, datasketch update {YARDSTICK / update:.0f}/s")
-    print(f"{'articles':>9}{'graph/s':>10}{'group/s':>10}{'labels/s':>10}{'all/s':>8}{'x update':>10}", end="")
+    print(f"{'articles':>9}{'graph/s':>10}{'labels/s':>10}{'all/s':>8}{'x update':>10}", end="")
     print(f"{'pairs/article':>15}{'largest':>9}{'MiB':>8}{'mapped':>8}")
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="copydesk-stories-") as folder:
             given = stored(made, size, denser, folder)
             copy_ids = np.sort(given["copy_id"].to_numpy())
-            found, labelling = cpu(partial(label_stories, given, copy_ids, options))
+            graph, linking = cpu(partial(story_graph, given, options))
+            found, labelling = cpu(partial(label_graph, graph, copy_ids, options.cut))
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             largest = int(np.unique(found["story_id"].to_numpy(), return_counts=True)[1].max())
-            graph, linking = cpu(partial(story_graph, given, options))
-            _, grouping = cpu(partial(group, graph, graph.articles["format"].to_numpy(), options.cut))
-            rate = 1 / (once / len(rows) + labelling / size)
+            rate = 1 / (once / len(rows) + (linking + labelling) / size)
             print(
-                f"{size:>9}{size / linking:>10.0f}{size / grouping:>10.0f}{size / labelling:>10.0f}{rate:>8.0f}"
+                f"{size:>9}{size / linking:>10.0f}{size / labelling:>10.0f}{rate:>8.0f}"
                 f"{rate * update / YARDSTICK:>10.1f}{len(graph.left) / size:>15.1f}{largest:>9}{peak:>8.0f}"
                 f"{given.nbytes / 2**20:>8.0f}",
                 flush=True,
@@ -124,7 +123,7 @@ def stored(made: pa.Table, size: int, denser: bool, folder: str) -> pa.Table:
         ids = part["copy_id"].to_numpy() ^ np.int64(turn)
         part = part.set_column(0, part.schema.field(0), pa.array(ids)).slice(0, size - turn * len(made))
         paths.append(blocks.store_new(part.combine_chunks(), folder, "stories").path)
-    return blocks.concat([blocks.load(path) for path in paths], FEATURES)
+    return pa.concat_tables([blocks.load(path) for path in paths])
 
 
 def permuted(count: int, draw: np.random.Generator) -> np.ndarray:

@@ -3,10 +3,13 @@
 import datetime as dt
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from transforms.cluster import events
+from transforms.cluster.dayscan import scan
 from transforms.cluster.events import UNKNOWN, Agreement, Days
+from transforms.cluster.terms import utf8
 
 MONDAY, TUESDAY, THURSDAY = 1, 2, 8
 
@@ -91,9 +94,10 @@ def test_event_days_apart_tell_two_events() -> None:
 
 
 def test_publications_over_a_month_apart_count_less_the_same_month_last_year_too() -> None:
-    here, near, month, year = ((day("2019-03-04") + days,) * 2 for days in (0, 29, 31, 365))
-    assert agreement((*here, 0), (*month, 0)) == pytest.approx(Agreement().other_month * (1 - Agreement().far), abs=0.01)
-    assert agreement((*here, 0), (*near, 0)) == pytest.approx(1 - Agreement().far, abs=0.01)
+    here, near, month, year = ((day("2019-03-04") + after,) * 2 for after in (0, 29, 31, 365))
+    options = Agreement()
+    assert agreement((*here, 0), (*month, 0)) == pytest.approx(options.other_month * (1 - options.far), abs=0.01)
+    assert agreement((*here, 0), (*near, 0)) == pytest.approx(1 - options.far, abs=0.01)
     assert agreement((*here, 0), (*year, 0)) == pytest.approx(agreement((*here, 0), (*month, 0)), abs=0.01)
     assert agreement((*here, 0), (-int(UNKNOWN), int(UNKNOWN), 0)) == 1
 
@@ -109,3 +113,51 @@ def test_an_article_known_to_be_younger_tells_another_week() -> None:
     monday = day("2019-03-04")
     assert agreement((monday, monday, MONDAY), (monday + 21, int(UNKNOWN), MONDAY)) < 0.3
     assert agreement((monday, monday, MONDAY), (monday - 21, int(UNKNOWN), MONDAY)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "monday",
+        "on monday.",
+        "mondays",
+        "day",
+        "xmonday, wednesday_",
+        "thursday’s, saturday\nsunday",
+        "fridayé",
+        "tuesday3 tuesday",
+        "it was 2019",
+        "no 1919 nor 201 nor 2o19",
+    ],
+)
+def test_the_fast_scan_finds_the_same_weekdays_or_says_that_it_cannot_tell(text: str) -> None:
+    (weekdays,), (dated,), (odd,) = scan(*utf8(pa.array([text])))
+    assert odd or weekdays == events.named_days(text, [])[0]
+    assert dated == ("19" in text and "x" not in text)
+
+
+def clean_days(*rows: tuple[str, list[str], dt.datetime | None]) -> Days:
+    return events.days_of(
+        pa.table(
+            {
+                "headline": pa.array([""] * len(rows)),
+                "description": pa.array([None] * len(rows), pa.string()),
+                "text": pa.array([text for text, _, _ in rows]),
+                "captions": pa.array([captions for _, captions, _ in rows], pa.list_(pa.string())),
+                "date_published": pa.array([date for _, _, date in rows], pa.timestamp("us", "UTC")),
+            }
+        )
+    )
+
+
+def test_captions_and_odd_letters_are_read_slowly() -> None:
+    known = dt.datetime(2019, 3, 6, tzinfo=dt.UTC)
+    found = clean_days(
+        ("On Thursday it rained.", ["The bridge on Monday."], known),
+        ("Thursday’s rain.", [], known),
+        ("Thursdayé", [], known),
+        ("Rain.", ["Monday, March 4, 2019", "File photo of Thursday"], None),
+    )
+    assert found.weekdays.tolist() == [1 << 3 | 1, 1 << 3, 0, 1]
+    assert found.last.tolist()[:3] == [day("2019-03-06")] * 3
+    assert found.first[3] == day("2019-03-04")

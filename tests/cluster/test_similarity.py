@@ -128,3 +128,54 @@ def test_an_article_of_the_same_story_crowds_nobody() -> None:
 
 def test_articles_that_the_run_lacks_crowd_as_the_setting_says() -> None:
     assert crowded([0] * 13, 0.2) == pytest.approx(np.full(12, 0.5 - 0.25 * (0.2 + 0.2)))
+
+
+def random_articles(count: int, words: int, draw: np.random.Generator) -> Vectors:
+    terms: list[np.ndarray] = []
+    lead: list[np.ndarray] = []
+    body: list[np.ndarray] = []
+    for _ in range(count):
+        chosen = draw.choice(words, draw.integers(0, words // 2), replace=False).astype(np.uint32)
+        # collisions in the last bits, of the tables and of the filter
+        terms.append(chosen * np.uint32(1 << 14) + np.uint32(5))
+        for share, least in ((lead, 0), (body, 1)):
+            values = draw.integers(least, 4, len(chosen)).astype(np.float32)
+            share.append(values / max(1.0, values.sum()))
+    offsets = np.concatenate([[0], np.cumsum([len(each) for each in terms])]).astype(np.int64)
+    return Vectors(np.concatenate(terms), np.concatenate(lead), np.concatenate(body), offsets)
+
+
+def alike_slowly(found: Vectors, i: int, j: int) -> float:
+    one, other = (
+        {
+            int(found.terms[at]): (found.lead[at], found.body[at])
+            for at in range(found.offsets[each], found.offsets[each + 1])
+        }
+        for each in (i, j)
+    )
+    pairs = [(one[term], other[term]) for term in one.keys() & other.keys()]
+    lead = sum(float(a[0] + b[0]) for a, b in pairs if a[0] > 0 and b[0] > 0)
+    return (lead + sum(float(a[1] + b[1]) for a, b in pairs)) / 4
+
+
+def test_similarities_are_what_the_formula_says_also_where_hashes_collide() -> None:
+    found = random_articles(12, 40, np.random.default_rng(3))
+    left, right = (each.astype(np.int32) for each in np.triu_indices(12, 1))
+    wanted = [alike_slowly(found, i, j) for i, j in zip(left.tolist(), right.tolist(), strict=True)]
+    assert similarity.plain(similarity.Pairs(left, right), found) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_neighbours_are_the_nearest_of_all_articles() -> None:
+    found = random_articles(30, 60, np.random.default_rng(4))
+    wanted = set()
+    for i in range(30):
+        score = {j: alike_slowly(found, i, j) for j in range(30) if j != i}
+        near = sorted((j for j in score if score[j] >= 0.1), key=lambda j: -score[j])
+        # articles as near as the last of the three may stand for it
+        wanted |= {(min(i, j), max(i, j)) for j in near[:3] if len(near) <= 3 or score[j] > score[near[3]] + 1e-6}
+    pairs = neighbours.neighbours(found, top=3, floor=0.1, cap=1000)
+    given = set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
+    assert wanted <= given
+    assert len(wanted) > 20
+    assert sorted(given) == list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
+    assert all(alike_slowly(found, i, j) >= 0.1 - 1e-6 for i, j in given)

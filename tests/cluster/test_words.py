@@ -1,14 +1,16 @@
 """Names and terms of an article, and of a story."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from tests.cluster.test_stories import clean, groups, stories
 from transforms.cluster.reasons import nearness
 from transforms.cluster.similarity import vectors
+from transforms.cluster.telling import tell
 from transforms.cluster.terms import tokenise
 from transforms.cluster.vocabulary import background
-from transforms.cluster.words import Teller, Words, words_of
+from transforms.cluster.words import Words, words_of
 
 
 def told(headlines: list[str], texts: list[str]) -> Words:
@@ -43,7 +45,8 @@ def test_every_word_has_its_term_and_mass() -> None:
 
 def test_a_story_tells_what_most_of_its_texts_name() -> None:
     made = told(["", ""], ["On the Vell, Anders Quill spoke of a flood", "In Brenn, Quill said the flood was over"])
-    names, terms = Teller(pa.table(list(made), names=["names", "words", "word_terms", "word_mass"])).tell([0, 1])
+    articles = pa.table(list(made), names=["names", "words", "word_terms", "word_mass"])
+    (names,), (terms,) = (told.to_pylist() for told in tell(articles, np.array([0, 1]), np.array([0])))
     assert names[0] == "Anders Quill"
     assert "Quill" not in names
     assert "flood" in terms

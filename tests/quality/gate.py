@@ -16,7 +16,16 @@ from typing import Any
 from tests.quality.measure import MEASURES, Figures, fingerprint, measure
 
 FLOORS = Path(__file__).with_name("floors.json")
-LOWER_IS_BETTER = ("wrong_lines", "files_wrong", "leakW", "dirty", "empty", "biggest_over_merge", "missing", "largest_story")
+LOWER_IS_BETTER = (
+    "wrong_lines",
+    "files_wrong",
+    "leakW",
+    "dirty",
+    "empty",
+    "biggest_over_merge",
+    "missing",
+    "largest_story",
+)
 MARGIN = 0.002
 
 

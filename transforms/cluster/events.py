@@ -22,12 +22,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from transforms.cluster.dayscan import scan
 from transforms.cluster.terms import utf8
 
-BoolArray = NDArray[np.bool_]
 Float64Array = NDArray[np.float64]
 Int32Array = NDArray[np.int32]
-Int64Array = NDArray[np.int64]
 UInt8Array = NDArray[np.uint8]
 
 UNKNOWN = np.int32(1 << 30)  # |day| of a bound that is not known
@@ -42,8 +41,6 @@ _EVENTS = 16  # days kept of an article
 _DAY_NAMES = [name.lower() for name in calendar.day_name]
 _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name}
 _MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-_DAY_SIZES = np.array([len(name) for name in _DAY_NAMES], np.int64)
-_DAYS_BACKWARDS = np.array([list(name[::-1].ljust(9).encode()) for name in _DAY_NAMES], np.uint8)
 _WEEKDAY = re.compile("day(?:" + "|".join(rf"(?<={name})" for name in _DAY_NAMES) + r")\b")
 _WEEKDAY_OF = {name[-6:-3]: number for number, name in enumerate(_DAY_NAMES)}
 _YEAR = re.compile(r"(?:20|19)\d\d\b")
@@ -93,9 +90,9 @@ def days_of(articles: pa.Table) -> Days:
         )
     )
     captions = articles["captions"]
-    weekdays, dated, odd = _scan(*utf8(lead))
+    weekdays, dated, odd = scan(*utf8(lead))
     owner = pc.list_parent_indices(captions).to_numpy()
-    in_caption, caption_dated, caption_odd = _scan(*utf8(pc.utf8_lower(pc.list_flatten(captions))))
+    in_caption, caption_dated, caption_odd = scan(*utf8(pc.utf8_lower(pc.list_flatten(captions))))
     # most articles have a date and no weekday in a caption: what the scan found is all there is to know
     unclear = odd | (dated & (last == UNKNOWN))
     unclear[owner[(in_caption > 0) | caption_odd | (caption_dated & (last[owner] == UNKNOWN))]] = True
@@ -111,36 +108,6 @@ def days_of(articles: pa.Table) -> Days:
             elif bound is not None:
                 first[row] = bound
     return Days(first, last, weekdays)
-
-
-@nb.njit(cache=True, nogil=True)
-def _scan(data: UInt8Array, offsets: Int64Array) -> tuple[UInt8Array, BoolArray, BoolArray]:
-    """Weekdays of lower-case texts as bits, whether a year may stand in each, and whether the bits are in doubt.
-
-    That is where a letter outside ASCII may follow a weekday, so that it is none.
-    """
-    texts = len(offsets) - 1
-    weekdays, dated, odd = np.zeros(texts, np.uint8), np.zeros(texts, np.bool_), np.zeros(texts, np.bool_)
-    for text in range(texts):
-        start, stop = offsets[text], offsets[text + 1]
-        for at in range(start, stop):
-            byte = data[at]
-            if byte == 121:  # y
-                for day in range(7):
-                    size = _DAY_SIZES[day]
-                    k = 0
-                    while k < size and at - k >= start and data[at - k] == _DAYS_BACKWARDS[day, k]:
-                        k += 1
-                    if k == size:
-                        after = data[at + 1] if at + 1 < stop else np.uint8(32)
-                        odd[text] |= after > 127
-                        if not (97 <= after <= 122 or 48 <= after <= 57 or after == 95):
-                            weekdays[text] |= np.uint8(1 << day)
-            elif byte in (49, 50) and at + 3 < stop:  # 1 and 2
-                third, fourth = data[at + 2], data[at + 3]  # digits, or letters outside ASCII, which Python has digits in
-                digits = (48 <= third <= 57 or third > 127) and (48 <= fourth <= 57 or fourth > 127)
-                dated[text] |= digits and data[at + 1] == (57 if byte == 49 else 48)
-    return weekdays, dated, odd
 
 
 def named_days(lead: str, captions: Sequence[str]) -> tuple[int, int | None, int | None]:

@@ -121,10 +121,10 @@ def _order_by_term(terms: UInt32Array) -> Int32Array:
             room[((term >> shift) & np.uint32(2047)) + 1] += 1
         for digit in range(2048):
             room[digit + 1] += room[digit]
-        for k in order:
-            digit = (terms[k] >> shift) & np.uint32(2047)
-            other[room[digit]] = k
-            room[digit] += 1
+        for place in order:
+            bucket = (terms[place] >> shift) & np.uint32(2047)
+            other[room[bucket]] = place
+            room[bucket] += 1
         order, other = other, order
     return order
 
@@ -132,7 +132,11 @@ def _order_by_term(terms: UInt32Array) -> Int32Array:
 @nb.njit(cache=True, nogil=True)
 def _groups(terms: UInt32Array, order: Int32Array) -> tuple[Int32Array, Int32Array, Int32Array]:
     """Of each term its place in the order, and where the run of equal ones begins and ends there."""
-    place, first, last = (np.empty(len(terms), np.int32), np.empty(len(terms), np.int32), np.empty(len(terms), np.int32))
+    place, first, last = (
+        np.empty(len(terms), np.int32),
+        np.empty(len(terms), np.int32),
+        np.empty(len(terms), np.int32),
+    )
     begin = 0
     for k in range(len(order)):
         if k + 1 == len(order) or terms[order[k]] != terms[order[k + 1]]:
@@ -144,7 +148,7 @@ def _groups(terms: UInt32Array, order: Int32Array) -> tuple[Int32Array, Int32Arr
 
 
 @nb.njit(cache=True, nogil=True)
-def _neighbours(  # noqa: C901, PLR0913, PLR0917 -- the inner loop of the stage
+def _neighbours(  # noqa: PLR0913, PLR0917 -- the inner loop of the stage
     place: Int32Array,
     first: Int32Array,
     last: Int32Array,

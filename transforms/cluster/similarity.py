@@ -117,7 +117,7 @@ def _vectors(  # noqa: C901, PLR0913, PLR0917 -- arrays of three tables, one pas
             low, high = unknown[0], unknown[1]
             if known_at >= 0:
                 low, high = np.float64(lead_idf[known_at]), np.float64(body_idf[known_at])
-            low = low * lead[at] * 2.2 / (lead[at] + lead_norm)
+            low = low * lead[at] * 2.2 / (lead[at] + lead_norm) if lead[at] > 0 else 0.0
             high = high * body[at] * 2.2 / (body[at] + body_norm)
             if low > 0 or high > 0:
                 terms[count], lead[count], body[count] = terms[at], low, high
@@ -128,7 +128,7 @@ def _vectors(  # noqa: C901, PLR0913, PLR0917 -- arrays of three tables, one pas
             lead[at] = lead[at] / lead_sum if lead_sum > 0 else 0.0
             body[at] = body[at] / body_sum if body_sum > 0 else 0.0
         offsets[i + 1] = count
-    return terms[:count].copy(), lead[:count].copy(), body[:count].copy(), offsets
+    return terms[:count], lead[:count], body[:count], offsets
 
 
 @nb.njit(cache=True, nogil=True)
@@ -197,7 +197,7 @@ def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- arrays o
     offsets: Int64Array,
     headline: UInt16Array,
     weight: Float32Array,
-    learn: bool,  # noqa: FBT001 -- compiled
+    learn: bool,
 ) -> tuple[Float64Array, Float32Array]:
     """Similarities: weighted, or if `learn` plain, with each term's share of the article's other neighbours without it.
 
@@ -265,7 +265,7 @@ def _similarities(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- arrays o
                     total += one + other
                 else:
                     total += one * weight[a] + other * weight[b]
-                    if slots[slot] < headline[i] and maybe[k] < headline[j]:
+                    if both and slots[slot] < headline[i] and maybe[k] < headline[j]:
                         in_headlines += lead[a] * weight[a] / share[i] + lead[b] * weight[b] / share[j]
         out[pair] = factor[pair] * total / 4.0
         if not learn:

@@ -120,21 +120,20 @@ def store_stories(
     copies: StoredTable, parts: Iterable[StoredTable], options: StoryOptions, scratch: str
 ) -> StoredTable:
     """Cluster the features of all blocks and store the labels."""
-    gathered = blocks.concat([blocks.load(part.path) for part in parts], FEATURES)
+    gathered = pa.concat_tables([blocks.empty(FEATURES), *(blocks.load(part.path) for part in parts)])  # mapped
     copy_ids = np.unique(blocks.load(copies.path)["copy_id"].to_numpy())
     return blocks.store_new(label_stories(gathered, copy_ids, options), scratch, "story-labels")
 
 
 def representatives(articles: pa.Table, copies: pa.Table) -> pa.Table:
     """Rows of a block (CLEAN) that represent their copy (COPY_LABELS), with the `copy_id` of each."""
-    wanted = copies["article_id"].to_numpy()
-    chosen = wanted == copies["representative"].to_numpy()
-    wanted, copy_ids = wanted[chosen], copies["copy_id"].to_numpy()[chosen]
-    here = articles["article_id"].to_numpy()
-    at = np.minimum(np.searchsorted(wanted, here), max(0, len(wanted) - 1))
-    kept = wanted[at] == here if len(wanted) else np.zeros(len(here), np.bool_)
+    known, here = copies["article_id"].to_numpy(), articles["article_id"].to_numpy()
+    at = np.minimum(np.searchsorted(known, here), max(0, len(known) - 1))
+    kept = np.zeros(len(here), np.bool_)
+    if len(known):  # only the rows of this block are looked at: there are as many blocks as copies grow
+        kept = (known[at] == here) & (copies["representative"].to_numpy()[at] == here)
     rows = articles.filter(pa.array(kept))
-    return rows.append_column("copy_id", pa.array(copy_ids[at[kept]], pa.int64()))
+    return rows.append_column("copy_id", pa.array(copies["copy_id"].to_numpy()[at[kept]], pa.int64()))
 
 
 def features(articles: pa.Table, options: StoryOptions) -> pa.Table:
@@ -204,17 +203,27 @@ def _vectors(gathered: pa.Table, order: Int64Array) -> similarity.Vectors:
 def label_stories(gathered: pa.Table, copy_ids: Int64Array, options: StoryOptions) -> pa.Table:
     """Stories (STORY_LABELS) of the copies whose features are given; copies without features stay alone.
 
-    A story is represented by the copy of the highest mean link to the rest; of equal ones by the earliest, then by the
-    smallest id. Round-ups and live pages never do, unless they are alone.
-
     Args:
       gathered: FEATURES, in whatever order.
       copy_ids: every copy, ascending.
       options: the setting.
     """
-    graph = story_graph(gathered, options)
+    return label_graph(story_graph(gathered, options), copy_ids, options.cut)
+
+
+def label_graph(graph: StoryGraph, copy_ids: Int64Array, cut: float) -> pa.Table:
+    """Stories (STORY_LABELS) of linked articles.
+
+    A story is represented by the copy of the highest mean link to the rest; of equal ones by the earliest, then by the
+    smallest id. Round-ups and live pages never do, unless they are alone.
+
+    Args:
+      graph: the articles and their links.
+      copy_ids: every copy, ascending; those that are not in the graph stay alone.
+      cut: least link at which two groups become one.
+    """
     here, form = graph.articles["copy_id"].to_numpy(), graph.articles["format"].to_numpy()
-    label, weakest = group(graph, form, options.cut)
+    label, weakest = group(graph, form, cut)
     edges = (label, graph.left, graph.right, graph.link)
     score = agglomerate.mean_links(*edges).astype(np.float32)
     rival, rival_score = agglomerate.best_other(*edges, np.inf)

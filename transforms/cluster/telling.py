@@ -17,6 +17,7 @@ Int64Array = NDArray[np.int64]
 UInt8Array = NDArray[np.uint8]
 
 MOST = 8  # names, and terms, of a story
+_ONE_WORD = -2
 
 
 def tell(articles: pa.Table, members: Int64Array, starts: Int64Array) -> tuple[pa.ListArray, pa.ListArray]:
@@ -38,7 +39,7 @@ def tell(articles: pa.Table, members: Int64Array, starts: Int64Array) -> tuple[p
     surname = pc.if_else(
         pc.match_substring(known, " "),
         pc.fill_null(pc.index_in(pc.replace_substring_regex(known, "^.* ", ""), value_set=known), -1),
-        -2,
+        _ONE_WORD,
     )
     parts = pc.split_pattern(pc.utf8_lower(known), " ")
     part = pc.fill_null(pc.index_in(parts.flatten(), value_set=words.dictionary), -1)
@@ -60,7 +61,7 @@ def tell(articles: pa.Table, members: Int64Array, starts: Int64Array) -> tuple[p
     return tuple(
         pa.ListArray.from_arrays(pa.array(ends, pa.int32()), column.dictionary.take(pa.array(codes)))
         for codes, ends, column in ((*found[:2], names), (*found[2:], words))
-    )  # type: ignore[return-value]
+    )
 
 
 def _flat(column: pa.ChunkedArray) -> tuple[pa.Array, Int64Array]:
@@ -82,7 +83,7 @@ def _precedes(data: UInt8Array, at: Int64Array, one: int, other: int) -> bool:
 
 
 @nb.njit(cache=True, nogil=True)
-def _tell(  # noqa: C901, PLR0912, PLR0913, PLR0914, PLR0917 -- one pass over the stories
+def _tell(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass over the stories
     members: Int64Array,
     bounds: Int64Array,
     name: Int32Array,
@@ -101,7 +102,7 @@ def _tell(  # noqa: C901, PLR0912, PLR0913, PLR0914, PLR0917 -- one pass over th
 ) -> tuple[Int32Array, Int64Array, Int32Array, Int64Array]:
     """Codes of the names and of the words of each story, and where those of each story end.
 
-    `surname` is the code of a name's last word, -1 where no article has it alone, -2 for names of one word; `part`
+    `surname` is the code of a name's last word, -1 where no article has it alone, _ONE_WORD for a name of one; `part`
     holds the codes of the words of each name.
     """
     stories = len(bounds) - 1
@@ -139,14 +140,14 @@ def _tell(  # noqa: C901, PLR0912, PLR0913, PLR0914, PLR0917 -- one pass over th
                     shown[term[k]] = word[k]
                 total[term[k]] += mass[k]
         for short in listed[:count]:
-            if surname[short] != -2:
+            if surname[short] != _ONE_WORD:
                 continue
             whole = -1
             for longer in listed[:count]:
                 if surname[longer] == short and (
                     whole < 0
                     or times[longer] > times[whole]
-                    or (times[longer] == times[whole] and _precedes(name_data, name_bytes, whole, longer))
+                    or (times[longer] == times[whole] and _precedes(name_data, name_bytes, np.int32(whole), longer))
                 ):
                     whole = longer
             if whole >= 0:

@@ -43,6 +43,7 @@ _PARTICLES = (
 )
 
 _WORD = 48  # bytes of a word that count
+_NO_BYTES = np.frombuffer(bytes(1), np.uint8)[:0]  # read-only as those of columns are, lest all is compiled again
 _FNV_OFFSET = 2166136261
 _FNV_PRIME = 16777619
 
@@ -103,15 +104,15 @@ def utf8(texts: pa.Array) -> tuple[UInt8Array, Int64Array]:
     wide = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     _, starts, data = texts.buffers()
     if starts is None or not len(texts):
-        return np.zeros(0, np.uint8), np.zeros(len(texts) + 1, np.int64)
+        return _NO_BYTES, np.zeros(len(texts) + 1, np.int64)
     offsets = np.frombuffer(starts, wide)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    return (np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)), offsets
+    return (_NO_BYTES if data is None else np.frombuffer(data, np.uint8)), offsets
 
 
 @nb.njit(cache=True, nogil=True)
-def _mix(value: np.uint64, byte: int) -> np.uint64:
+def _mix(value: np.uint64, byte: np.uint64) -> np.uint64:
     """One step of FNV-1a, 32 bits."""
-    return ((value ^ np.uint64(byte)) * np.uint64(_FNV_PRIME)) & np.uint64(0xFFFFFFFF)
+    return ((value ^ byte) * np.uint64(_FNV_PRIME)) & np.uint64(0xFFFFFFFF)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -122,7 +123,7 @@ def _stem(word: UInt8Array, size: int, states: NDArray[np.uint64]) -> np.uint64:
     """
     last, before, third = word[size - 1], word[size - 2], word[size - 3]  # of a word of two letters, whatever is there
     if (size > 4) & (last == 115) & (before == 101) & (third == 105):  # -ies
-        return _mix(states[size - 3], 121)
+        return _mix(states[size - 3], np.uint64(121))
     # from here on without a branch: endings cannot be guessed
     size -= (size > 3) & (last == 115) & (before != 115) & (before != 117) & (before != 105)  # -s; not -ss, -us, -is
     last, before, third = word[size - 1], word[size - 2], word[size - 3]
@@ -223,7 +224,7 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                         if size < _WORD:
                             word[size] = kind
                             size += 1
-                            value = _mix(value, kind)
+                            value = _mix(value, np.uint64(kind))
                             states[size] = value
                             latin &= kind >= 97
                         at += 1
@@ -248,14 +249,14 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                         word[size] = 0xC0 | (code >> 6)
                         word[size + 1] = 0x80 | (code & 0x3F)
                     for _ in range(step):
-                        states[size + 1] = _mix(states[size], word[size])
+                        states[size + 1] = _mix(states[size], np.uint64(word[size]))
                         size += 1
                 at += step
                 previous = 0
                 continue
             if inner and size and at + step < stop:
                 after = data[at + step]
-                if (code == 39 or code == 0x2019) and ((97 <= (after | 32) <= 122) or after >= 0xC3):
+                if (code == 39 or step == 3) and ((97 <= (after | 32) <= 122) or after >= 0xC3):
                     possessive = size
                     apostrophe = at
                     at += step
@@ -266,7 +267,7 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                     continue
                 if digits and code == 46 and size < _WORD:
                     word[size] = 46
-                    states[size + 1] = _mix(states[size], 46)
+                    states[size + 1] = _mix(states[size], np.uint64(46))
                     latin = False
                     size += 1
                     at += step
@@ -302,7 +303,7 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                     hashes[count] = np.uint32((both ^ (both >> np.uint64(29))) & np.uint64(0xFFFFFFFF))
                     starts[count], stops_at[count], marks[count] = at - 3, at + step, 0
                     count += 1
-                previous = code
+                previous = int(code)
             else:
                 previous = 0
                 if at < stop:
@@ -318,7 +319,7 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                     starts[count], stops_at[count] = starts[one], stops_at[one]
                     count += 1
         ends[text + 1] = count
-    return hashes[:count].copy(), ends, starts[:count].copy(), stops_at[:count].copy(), marks[:count].copy()
+    return hashes[:count], ends, starts[:count], stops_at[:count], marks[:count]
 
 
 def _stop_table(english: str, foreign: str) -> tuple[UInt32Array, UInt8Array]:
