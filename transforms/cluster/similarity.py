@@ -23,7 +23,7 @@ UInt32Array = NDArray[np.uint32]
 LEAD_TERMS = 70  # the lead is the headline and so many terms of the text
 _LEAD_LENGTH, _BODY_LENGTH = 60.0, 250.0  # a usual length, fixed: BM25's average
 _SAME_TOPIC, _SAME_STORY, _OTHERS = 0.15, 0.35, 20.0  # see `similarities`
-_HEADLINES = np.float32(0.2)  # share of the headlines in a similarity; .1 to .3 score alike, 0 a point of ARI less
+_HEADLINES = np.float32(0.2)  # share of the headlines in a similarity; 0 and .3 cost a point of ARI
 _FILTER = 1 << 14  # bytes of the filter in `_similarities`: a third of a core's nearest cache
 
 
