@@ -10,8 +10,8 @@ does with text), so that as many more articles share a term, but not an event. F
 run. CPU seconds of one process, compiled before; the largest resident set is of the process so far, mapped files in it.
 
 The baselines run on the same clean representatives: components of MinHash bands (128 permutations, Jaccard .3), and
-TF-IDF of the text with a single pass and with average linkage, at several cuts, the best of them by the sets
-themselves. Sentence embeddings are not run: no model is at hand.
+TF-IDF of the text with a single pass and with average linkage, at several cuts (with scikit-learn, of the dependency
+group `train`). Sentence embeddings are not run: no model is at hand.
 """
 
 import argparse
@@ -28,7 +28,6 @@ import pyarrow as pa
 from datasketch import MinHash, MinHashLSH
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from schemas import blocks
 from tests.quality import measure
@@ -194,6 +193,8 @@ def minhash(texts: list[str]) -> np.ndarray:
 
 def tfidf(texts: list[str]) -> dict[str, np.ndarray]:
     """A single pass and average linkage over TF-IDF cosines, by cut."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 -- only here
+
     matrix = TfidfVectorizer(stop_words="english", sublinear_tf=True).fit_transform(texts)
     similar = (matrix @ matrix.T).toarray()
     out = {f"TF-IDF single pass, cut {cut}": single_pass(similar, cut) for cut in CUTS}
