@@ -93,6 +93,15 @@ def test_event_days_apart_tell_two_events() -> None:
     assert week <= options.other_week
 
 
+def test_publications_over_a_month_apart_count_less_the_same_month_last_year_too() -> None:
+    here, near, month, year = ((day("2019-03-04") + after,) * 2 for after in (0, 29, 31, 365))
+    options = Agreement()
+    assert agreement((*here, 0), (*month, 0)) == pytest.approx(options.other_month * (1 - options.far), abs=0.01)
+    assert agreement((*here, 0), (*near, 0)) == pytest.approx(1 - options.far, abs=0.01)
+    assert agreement((*here, 0), (*year, 0)) == pytest.approx(agreement((*here, 0), (*month, 0)), abs=0.01)
+    assert agreement((*here, 0), (-int(UNKNOWN), int(UNKNOWN), 0)) == 1
+
+
 def test_weekdays_alone_disagree_only_when_none_is_shared() -> None:
     unknown = (-int(UNKNOWN), int(UNKNOWN))
     assert agreement((*unknown, MONDAY | TUESDAY), (*unknown, TUESDAY)) == 1

@@ -28,7 +28,7 @@ def test_a_setting_of_copies_is_named_with_what_is_allowed(values: dict[str, Any
     [
         ({"cut": 0}, "cut must be above 0 and at most 1"),
         ({"cut": float("nan")}, "cut must be above 0 and at most 1"),
-        *(({name: 2}, f"{name} must be within 0..1") for name in ("floor", "crowd_share", "crowd_floor")),
+        *(({name: 2}, f"{name} must be within 0..1") for name in ("floor", "crowd_share", "crowd_absent")),
         *(({name: 0}, f"{name} must be 1 or more") for name in ("neighbours", "crowd_nearest", "text_terms")),
         ({"posting_cap": 1}, "posting_cap must be 2 or more"),
     ],

@@ -21,7 +21,9 @@ def vectors(*articles: tuple[str, str]) -> Vectors:
 
 def alike(one: tuple[str, str], other: tuple[str, str]) -> float:
     pairs = similarity.Pairs(np.zeros(1, np.int32), np.ones(1, np.int32))
-    return float(similarity.similarities(pairs, np.ones(1), vectors(one, other))[0])
+    found = vectors(one, other)
+    headline = similarity.headline_terms(terms.tokenise(pa.array([one[0], other[0]])), found)
+    return float(similarity.similarities(pairs, np.ones(1), found, headline)[0])
 
 
 @pytest.mark.parametrize(
@@ -97,10 +99,35 @@ def test_neighbours_are_the_articles_that_share_heavy_terms() -> None:
     assert list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == [(0, 2)]
 
 
-def test_a_crowded_neighbourhood_lowers_a_similarity() -> None:
+def test_the_terms_of_a_headline_come_first_and_once() -> None:
+    articles = [("Bridge, bridge opens", "The mayor opens it."), ("", "Rovers win."), ("", "")]
+    heads = terms.tokenise(pa.array([head for head, _ in articles]))
+    assert similarity.headline_terms(heads, vectors(*articles)).tolist() == [2, 0, 0]
+
+
+def test_what_headlines_share_counts_more_than_what_texts_share() -> None:
+    told, asked = ("Ulla floods Port Brenn", "Rovers win cup"), ("Ulla floods Port Brenn", "Mayor opens bridge")
+    assert alike(told, asked) > alike(told[::-1], asked[::-1])
+    assert alike(("", told[0]), ("", told[0])) == pytest.approx(1, abs=0.06)
+
+
+def crowded(label: list[int], absent: float) -> np.ndarray:
+    """Links of the first of 13 articles with the 12 others, each half like it, at share ¼."""
     left, right = np.zeros(12, np.int32), np.arange(1, 13, dtype=np.int32)
-    scaled = similarity.scale_locally(left, right, np.full(12, 0.5), 14, 10, 0.12, 0.25)
-    assert scaled == pytest.approx(np.full(12, 0.5 - 0.25 * (0.5 + 0.12)))
+    return similarity.scale_locally(left, right, np.full(12, 0.5), np.array(label), 10, absent, 0.25)
+
+
+def test_a_crowded_neighbourhood_lowers_a_similarity() -> None:
+    assert crowded(list(range(13)), 0.0) == pytest.approx(np.full(12, 0.5 - 0.25 * (0.5 + 0.05)))
+
+
+def test_an_article_of_the_same_story_crowds_nobody() -> None:
+    own = [0] * 13
+    assert crowded(own, 0.0) == pytest.approx(np.full(12, 0.5))
+
+
+def test_articles_that_the_run_lacks_crowd_as_the_setting_says() -> None:
+    assert crowded([0] * 13, 0.2) == pytest.approx(np.full(12, 0.5 - 0.25 * (0.2 + 0.2)))
 
 
 def random_articles(count: int, words: int, draw: np.random.Generator) -> Vectors:

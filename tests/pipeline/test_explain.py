@@ -87,7 +87,8 @@ def test_the_nearest_member_comes_first_with_its_shared_terms_days_and_hours(
     assert 1 > nearest["similarity"] > other["similarity"] > 0
     assert (nearest["days"], nearest["hours_apart"], other["hours_apart"]) == (1.0, 6.0, 27.0)
     assert facts["story"]["story_id"] == articles["a2"]["story_id"]
-    assert (facts["story"]["n_articles"], facts["story"]["names"][0]) == (3, "Port Brenn")
+    assert facts["story"]["n_articles"] == 3
+    assert set(facts["story"]["names"][:2]) == {"Port Brenn", "Storm Ulla"}  # all three name both
 
 
 def test_the_runner_up_is_the_other_story_of_the_same_actors_with_its_score_and_nearest_article(

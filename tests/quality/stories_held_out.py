@@ -1,6 +1,6 @@
 """Stories over the seven labelled sets: any setting, and each set under the setting that is best on the others.
 
-    python -m tests.quality.stories_held_out SHARED CACHE [--grid cut=.055,.065,.075 crowd_share=.2,.25] [--base]
+    python -m tests.quality.stories_held_out SHARED CACHE [--grid cut=.03,.04,.05 crowd_share=.4,.5,.6] [--base]
 
 Cleans and finds copies once through `copydesk run` (kept under CACHE), then clusters by the functions. Prints B-cubed
 F1 and ARI of every set at the shipped setting, the macro figures of each setting of the grid, and the leave-one-set-out

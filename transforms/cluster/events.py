@@ -35,7 +35,7 @@ _LEAD_CHARACTERS = 900  # about 120 words after the headline
 _CAPTION_CHARACTERS = 2000
 _FIRM_DAYS = 3  # a report follows the day that its text names by so much
 _BEFORE, _AFTER = 6, 2  # a weekday means the latest such day, or one of the next two
-_WEEK = 7
+_WEEK, _LONG = 7, 30
 _EVENTS = 16  # days kept of an article
 
 _DAY_NAMES = [name.lower() for name in calendar.day_name]
@@ -70,6 +70,7 @@ class Agreement(NamedTuple):
     other_weekday: float = 0.5  # days not known, no weekday in common
     far: float = 0.1  # lost, in the end, to publications more than two days apart
     decay_days: float = 5.0
+    other_month: float = 0.8  # times this, when published over 30 days apart; .6 to 1 score alike
 
 
 def days_of(articles: pa.Table) -> Days:
@@ -187,7 +188,7 @@ def _agreements(  # noqa: PLR0913, PLR0917 -- arrays of two tables
     counts: Int32Array,
     options: Float64Array,
 ) -> Float64Array:
-    next_day, other_day, other_week, other_weekday, far, decay = options
+    next_day, other_day, other_week, other_weekday, far, decay, other_month = options
     out = np.ones(len(left), np.float64)
     for pair in range(len(left)):
         i, j = left[pair], right[pair]
@@ -205,4 +206,6 @@ def _agreements(  # noqa: PLR0913, PLR0917 -- arrays of two tables
                 out[pair] = other_weekday
         if apart > _AFTER:
             out[pair] *= 1.0 - far * (1.0 - np.exp(-(apart - _AFTER) / decay))
+        if apart > _LONG:
+            out[pair] *= other_month
     return out

@@ -33,6 +33,7 @@ FEATURES = pa.schema(
         pa.field("terms", pa.list_(pa.uint32()), nullable=False),  # similarity.Vectors
         pa.field("lead", pa.list_(pa.float32()), nullable=False),
         pa.field("body", pa.list_(pa.float32()), nullable=False),
+        pa.field("headline", pa.uint16(), nullable=False),  # similarity.headline_terms
         pa.field("format", pa.uint8(), nullable=False),  # FORMAT_CODES
         pa.field("names", pa.list_(pa.string()), nullable=False),  # words.Words
         pa.field("words", pa.list_(pa.string()), nullable=False),
@@ -42,6 +43,7 @@ FEATURES = pa.schema(
 )
 
 _VECTORS = ["terms", "lead", "body"]
+_FIRST_SHARE, _FIRST_CUT = 0.25, 0.08  # crowding and cut while no story is known; a cut of .07 or .09 scores less
 _LATE_MATES = 10.0  # as many as make a neighbourhood (`crowd_nearest`); 3 to 15 score alike, 30 lower
 
 
@@ -52,12 +54,12 @@ class StoryOptions:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     enabled: bool = True  # off: no article has a story, and the table is empty
-    cut: float = 0.065  # least link at which two groups become one; .06 to .075 score alike
+    cut: float = 0.04  # least link at which two groups become one; .03 to .045 score alike
     neighbours: int = 30  # candidates of an article
     floor: float = 0.02  # least similarity of a candidate
-    crowd_share: float = 0.25  # how much of the crowding of two neighbourhoods is taken from a similarity
+    crowd_share: float = 0.5  # how much of the crowding of two neighbourhoods is taken from a similarity
     crowd_nearest: int = 10  # articles that make the neighbourhood
-    crowd_floor: float = 0.12  # least crowding: keeps small runs from merging
+    crowd_absent: float = 0.15  # similarity of those that a run of few articles lacks: keeps it from merging
     text_terms: int = 2000  # terms of a text that count
     posting_cap: int = 1000  # articles tried through one term: the nearest in time
 
@@ -69,7 +71,7 @@ class StoryOptions:
         """
         if not 0 < self.cut <= 1:
             raise ValueError(f"cut must be above 0 and at most 1, not {self.cut}")
-        for name in ("floor", "crowd_share", "crowd_floor"):
+        for name in ("floor", "crowd_share", "crowd_absent"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within 0..1, not {getattr(self, name)}")
         for name, bound in (("neighbours", 1), ("crowd_nearest", 1), ("text_terms", 1), ("posting_cap", 2)):
@@ -145,14 +147,18 @@ def features(articles: pa.Table, options: StoryOptions) -> pa.Table:
     days = events.days_of(articles)
     offsets = pa.array(vectors.offsets, pa.int32())
     lists = [pa.ListArray.from_arrays(offsets, pa.array(values)) for values in vectors[:3]]
+    headline = pa.array(similarity.headline_terms(head, vectors))
     form = pa.array(formats.formats_of(headlines))
     told = words.words_of(headlines, texts, head, text, vectors)
-    columns = [articles["copy_id"].combine_chunks(), *map(pa.array, days), *lists, form, *told]
+    columns = [articles["copy_id"].combine_chunks(), *map(pa.array, days), *lists, headline, form, *told]
     return pa.Table.from_arrays(columns, schema=FEATURES)
 
 
 def story_graph(gathered: pa.Table, options: StoryOptions) -> StoryGraph:
-    """Links among the articles whose features are given, in whatever order those come."""
+    """Links among the articles whose features are given, in whatever order those come.
+
+    Twice: how crowded the neighbourhood of an article is shows only once its own story is known.
+    """
     order = np.lexsort((gathered["copy_id"].to_numpy(), gathered["last_day"].to_numpy()))  # unknown days stand last
     rows = gathered.drop_columns(_VECTORS).take(pa.array(order)).combine_chunks()
     vectors = _vectors(gathered, order)
@@ -161,12 +167,21 @@ def story_graph(gathered: pa.Table, options: StoryOptions) -> StoryGraph:
     pairs = neighbours.neighbours(neighbours.heaviest(vectors), options.neighbours, options.floor, options.posting_cap)
     factor = events.agreements(pairs.left, pairs.right, days, events.Agreement())
     factor *= formats.agreements(pairs.left, pairs.right, rows["format"].to_numpy(), days.last)
-    score = similarity.similarities(pairs, factor, vectors)
-    link = similarity.scale_locally(
-        pairs.left, pairs.right, score, count, options.crowd_nearest, options.crowd_floor, options.crowd_share
-    )
+    score = similarity.similarities(pairs, factor, vectors, rows["headline"].to_numpy())
+    setting = (options.crowd_nearest, options.crowd_absent)
+    label = np.arange(count)
+    graph = StoryGraph(rows, *_strong(pairs, similarity.scale_locally(*pairs, score, label, *setting, _FIRST_SHARE)))
+    label, _ = group(graph, rows["format"].to_numpy(), _FIRST_CUT)
+    link = similarity.scale_locally(*pairs, score, label, *setting, options.crowd_share)
+    return StoryGraph(rows, *_strong(pairs, link))
+
+
+def _strong(
+    pairs: similarity.Pairs, link: NDArray[np.float64]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
+    """Pairs that are linked at all, and how."""
     strong = link > 0
-    return StoryGraph(rows, pairs.left[strong], pairs.right[strong], link[strong])
+    return pairs.left[strong], pairs.right[strong], link[strong]
 
 
 def _vectors(gathered: pa.Table, order: Int64Array) -> similarity.Vectors:
