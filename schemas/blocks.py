@@ -9,6 +9,10 @@ One block is stored in parts, row by row the same articles:
     articles  the clean articles (CLEAN); rows that were rejected are gone
     tokens    hashed words of `articles` for matching (the match wing's own schema)
 
+Verified pairs are stored in blocks of their own, with one part:
+
+    pairs     PAIRS, with the passages that two articles share
+
 Large side inputs (the catalog, frequencies, labels) are stored the same way, so that what travels is a path.
 """
 
@@ -141,6 +145,16 @@ PAIRS = pa.schema(
         pa.field("shared_words", pa.int32(), nullable=False),
         pa.field("longest_run", pa.int32(), nullable=False),  # words
         pa.field("passages", pa.list_(pa.string()), nullable=False),  # shared runs as `left` has them, longest first
+    ]
+)
+
+SETTLED = pa.schema(
+    [
+        pa.field("left", pa.int64(), nullable=False),
+        pa.field("right", pa.int64(), nullable=False),
+        pa.field("relation", pa.int8(), nullable=False),  # RELATION_CODES, once the copies are known
+        pa.field("block", pa.dictionary(pa.int32(), pa.string()), nullable=False),  # BlockRef.base
+        pa.field("row", pa.int32(), nullable=False),  # row in the block's `pairs`
     ]
 )
 
@@ -291,6 +305,24 @@ class GatherTable(beam.PTransform):  # type: ignore[misc]
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:
         """Wire."""
         return blocks | Gather(_store_sorted, (self.schema, self.sort_by, self.scratch, self.name))
+
+
+@dataclass(eq=False)
+class StoreBlocks(beam.PTransform):  # type: ignore[misc]
+    """Tables with text or many rows → each a `BlockRef` of one part, so that what Beam keeps of them is paths."""
+
+    scratch: str
+    part: str
+
+    def expand(self, tables: beam.PCollection) -> beam.PCollection:
+        """Wire."""
+        return tables | "Store" >> beam.Map(_store_block, self.scratch, self.part).with_output_types(BlockRef)
+
+
+def _store_block(table: pa.Table, scratch: str, part: str) -> BlockRef:
+    block = new_block(scratch, table.num_rows)
+    store(table, block.part(part))
+    return block
 
 
 def _store_sorted(tables: Iterable[pa.Table], schema: pa.Schema, sort_by: str, scratch: str, name: str) -> StoredTable:

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from schemas.blocks import CLEAN, BlockRef, load
+from schemas import blocks as flow
+from schemas.blocks import BlockRef, load
 from schemas.ids import format_ids
 from schemas.labels import Format, Relation
 from schemas.tables import ARTICLES, COPIES, MEMBER, PAIRS, REJECTS, REMOVED, STORIES
@@ -20,6 +21,7 @@ from transforms.write.sources import OPENING, agency_of, likely_source
 
 Int64Array = NDArray[np.int64]
 
+_STORED = {"articles": flow.CLEAN, "pairs": flow.PAIRS}  # what `fetch` finds in the parts of a block
 _RELATION_NAMES = pa.array([str(relation) for relation in Relation])
 _FORMAT_NAMES = pa.array([None if form is Format.REPORT else str(form) for form in Format])
 _DAY = 86_400_000_000  # µs
@@ -60,16 +62,22 @@ def article_order(catalog: pa.Table, copies: pa.Table, stories: pa.Table) -> pa.
     return joined.sort_by(_BY_TIME)
 
 
-def fetch(order: pa.Table, columns: list[str]) -> pa.Table:
-    """Columns of the clean articles behind the rows of `order`, in its order; each block is opened once."""
+def fetch(order: pa.Table, columns: list[str], part: str = "articles") -> pa.Table:
+    """Columns of what is stored behind the rows of `order`, in its order; each block is opened once.
+
+    Args:
+      order: with `block` and `row`.
+      columns: what to fetch.
+      part: of which part of the blocks, `articles` or `pairs`.
+    """
     if not order.num_rows:
-        return CLEAN.empty_table().select(columns)
+        return _STORED[part].empty_table().select(columns)
     blocks = order["block"].combine_chunks().dictionary_encode()
     codes, rows = blocks.indices.to_numpy(), order["row"].to_numpy()
     parts, places = [], []
-    for code, base in enumerate(blocks.dictionary.to_pylist()):
+    for code in np.unique(codes).tolist():
         at = np.flatnonzero(codes == code)
-        table = load(BlockRef(base, 0).part("articles")).select(columns)
+        table = load(BlockRef(blocks.dictionary[code].as_py(), 0).part(part)).select(columns)
         parts.append(table.take(pa.array(rows[at])))
         places.append(at)
     back = np.argsort(np.concatenate(places), kind="stable")
@@ -95,16 +103,14 @@ def article_rows(order: pa.Table) -> pa.Table:
 
 
 def removed_rows(order: pa.Table) -> pa.Table:
-    """Rows of the table removed, in the order of the articles, then of their lines."""
-    clean = fetch(order, ["removed"])
-    lists = clean["removed"].combine_chunks()
-    lines = lists.flatten()
-    parents = pc.list_parent_indices(lists)
+    """Rows of the table removed, in the order of ids, then of the lines of an article."""
+    order = order.select(["article_id", "outlet", "block", "row"]).sort_by("article_id")
+    lists = fetch(order, ["removed"])["removed"].combine_chunks()
+    lines, parents = lists.flatten(), pc.list_parent_indices(lists)
     made = {name: lines.field(name) for name in ("line", "text", "label", "rule")}
     made["article_id"] = format_ids(order["article_id"].to_numpy()).take(parents)
     made["outlet"] = order["outlet"].combine_chunks().take(parents)
-    made["published"] = order["published"].combine_chunks().take(parents)
-    return _ordered(made, REMOVED.schema.append(pa.field("published", pa.timestamp("us", "UTC"))))
+    return _ordered(made, REMOVED.schema)
 
 
 def copy_rows(order: pa.Table) -> pa.Table:
@@ -212,19 +218,21 @@ def _timeline(reports: list[tuple[Any, ...]]) -> dict[str, Any]:
     return {"last_new_published": newest, "timeline": steps}
 
 
-def pair_rows(pairs: pa.Table, order: pa.Table) -> pa.Table:
-    """Rows of the table pairs, with the left article's date as `published`."""
-    by_id = order.sort_by("article_id")
-    left = by_id.take(_positions(pairs["left"], by_id["article_id"]))
-    made = {name: pairs[name] for name in pairs.column_names if name not in {"left", "right", "relation"}}
-    made |= {
-        "left_id": format_ids(pairs["left"].to_numpy()),
-        "right_id": format_ids(pairs["right"].to_numpy()),
-        "relation": _relations(pairs["relation"]),
-        "published": left["published"],
-    }
-    rows = _ordered(made, PAIRS.schema.append(pa.field("published", pa.timestamp("us", "UTC"))))
-    return rows.sort_by([("published", "ascending"), ("left_id", "ascending"), ("right_id", "ascending")])
+def pair_order(settled: pa.Table, order: pa.Table) -> pa.Table:
+    """SETTLED rows in the order in which pairs are written, with the left article's date as `published`."""
+    by_id = order.select(["article_id", "published"]).sort_by("article_id")
+    left = by_id.take(_positions(settled["left"], by_id["article_id"]))
+    rows = settled.append_column("published", left["published"])
+    return rows.sort_by([("published", "ascending"), ("left", "ascending"), ("right", "ascending")])
+
+
+def pair_rows(order: pa.Table) -> pa.Table:
+    """Rows of the table pairs, in the order of their ids."""
+    order = order.sort_by([("left", "ascending"), ("right", "ascending")])
+    made = {f"{side}_id": format_ids(order[side].to_numpy()) for side in ("left", "right")}
+    made["relation"] = _relations(order["relation"])
+    scored = fetch(order, [name for name in PAIRS.schema.names if name not in made], "pairs")
+    return _ordered(made | {name: scored[name] for name in scored.column_names}, PAIRS.schema)
 
 
 def reject_rows(rejects: pa.Table) -> pa.Table:
