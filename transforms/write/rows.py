@@ -5,6 +5,7 @@ when a file is written.
 """
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -62,23 +63,27 @@ def article_order(catalog: pa.Table, copies: pa.Table, stories: pa.Table) -> pa.
     return joined.sort_by(_BY_TIME)
 
 
-def fetch(order: pa.Table, columns: list[str], part: str = "articles") -> pa.Table:
+def fetch(
+    order: pa.Table, columns: list[str], part: str = "articles", make: Callable[[pa.Table], pa.Table] | None = None
+) -> pa.Table:
     """Columns of what is stored behind the rows of `order`, in its order; each block is opened once.
 
     Args:
       order: with `block` and `row`.
       columns: what to fetch.
       part: of which part of the blocks, `articles` or `pairs`.
+      make: what to make of the rows of a block, row by row, where not all of their text is to be held together.
     """
+    make = make or _as_they_are
     if not order.num_rows:
-        return _STORED[part].empty_table().select(columns)
+        return make(_STORED[part].empty_table().select(columns))
     blocks = order["block"].combine_chunks().dictionary_encode()
     codes, rows = blocks.indices.to_numpy(), order["row"].to_numpy()
     parts, places = [], []
     for code in np.unique(codes).tolist():
         at = np.flatnonzero(codes == code)
         table = load(BlockRef(blocks.dictionary[code].as_py(), 0).part(part)).select(columns)
-        parts.append(table.take(pa.array(rows[at])))
+        parts.append(make(table.take(pa.array(rows[at]))))
         places.append(at)
     back = np.argsort(np.concatenate(places), kind="stable")
     return pa.concat_tables(parts).take(pa.array(back))
@@ -119,7 +124,7 @@ def copy_rows(order: pa.Table) -> pa.Table:
     shared = sizes.filter(pc.greater(sizes["count_all"], 1))["copy_id"]
     members = order.filter(pc.is_in(order["copy_id"], shared.combine_chunks()))
     rows, bounds = _grouped(members, "copy_id")
-    agencies = _agencies(rows)
+    agencies = fetch(rows, ["outlet", "credits", "text"], make=_agencies)["agency"].to_pylist()
     outlets, times = rows["outlet"].to_pylist(), rows["published"].cast(pa.int64()).to_pylist()
     sources = [
         likely_source(agencies[start:stop], outlets[start:stop], times[start:stop])
@@ -154,7 +159,8 @@ def story_rows(order: pa.Table) -> pa.Table:
     first = rows.take(pa.array(bounds[:-1]))
     leads = order.filter(pc.and_(order["leads_story"], pc.equal(order["article_id"], order["representative"])))
     leads = leads.sort_by("story_id")
-    heads = fetch(leads, ["article_id", "headline", "text"]).take(_positions(first["story_id"], leads["story_id"]))
+    leads = leads.take(_positions(first["story_id"], leads["story_id"]))
+    heads = fetch(leads, ["headline", "text"], make=_heads)
     story = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
     by_copy = np.lexsort((rows["copy_id"].to_numpy(), story))
     copy_ids, story = rows["copy_id"].to_numpy()[by_copy], story[by_copy]
@@ -165,12 +171,11 @@ def story_rows(order: pa.Table) -> pa.Table:
     made = _spans(rows, bounds) | {
         "story_id": format_ids(first["story_id"].to_numpy().astype(np.int64)),
         "headline": heads["headline"],
-        "lead": pc.list_element(pc.split_pattern(heads["text"], "\n", max_splits=1), 0),
-        "representative_id": format_ids(heads["article_id"].to_numpy()),
+        "lead": heads["lead"],
+        "representative_id": format_ids(leads["article_id"].to_numpy()),
         "n_copies": pa.array(copies, pa.int32()),
         "cohesion": pa.array((np.bincount(story[one], scores, len(copies)) / copies).astype(np.float32)),
     }
-    leads = leads.take(_positions(first["story_id"], leads["story_id"]))
     made |= {told: leads[name] for name, told in _TOLD.items()}
     made["version"] = pa.array(np.ones(len(copies), np.int32))  # of a run over all its inputs
     newest = pc.max(order["published"].cast(pa.int64())).as_py()
@@ -271,12 +276,21 @@ def _grouped(order: pa.Table, key: str) -> tuple[pa.Table, Int64Array]:
     return order.take(pa.array(at)), np.concatenate([[0], changes, [len(ids)]]) if len(ids) else np.zeros(1, np.int64)
 
 
-def _agencies(members: pa.Table) -> list[str | None]:
+def _agencies(clean: pa.Table) -> pa.Table:
     """The agency that each article names."""
-    clean = fetch(members, ["outlet", "credits", "text"])
     openings = pc.utf8_slice_codeunits(clean["text"], 0, OPENING)
     columns = (clean["outlet"].to_pylist(), openings.to_pylist(), clean["credits"].to_pylist())
-    return list(map(agency_of, *columns))
+    return pa.table({"agency": pa.array(map(agency_of, *columns), pa.string())})
+
+
+def _heads(clean: pa.Table) -> pa.Table:
+    """Headline and first paragraph of each article."""
+    lead = pc.list_element(pc.split_pattern(clean["text"], "\n", max_splits=1), 0)
+    return clean.drop_columns(["text"]).append_column("lead", lead)
+
+
+def _as_they_are(rows: pa.Table) -> pa.Table:
+    return rows
 
 
 def _spans(rows: pa.Table, bounds: Int64Array) -> dict[str, Any]:
