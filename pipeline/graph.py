@@ -51,7 +51,7 @@ def build(
     clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier)
     catalog = clean["catalog"] | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
     signed = clean["blocks"] | "Sign" >> SignArticles(config.match, scratch)
-    candidates = signed["signed"] | "Find" >> FindCandidates(config.match, scratch)
+    candidates = signed["signed"] | "Find" >> FindCandidates(config.match)
     verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match)
     pairs = verified | "Keep" >> StoreBlocks(scratch, "pairs")
     copies = {"pairs": pairs, "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch)

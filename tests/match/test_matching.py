@@ -284,7 +284,7 @@ def test_the_graph_finds_what_the_bare_functions_find(blocks_of: Blocks, prose: 
     with beam.Pipeline("FnApiRunner") as pipeline:
         stored = pipeline | "Catalog" >> beam.Create([catalog])
         signed = pipeline | "Blocks" >> beam.Create(refs) | SignArticles(OPTIONS, str(tmp_path), buckets=4)
-        candidates = signed["signed"] | FindCandidates(OPTIONS, str(tmp_path))
+        candidates = signed["signed"] | FindCandidates(OPTIONS)
         verified = {"candidates": candidates, "catalog": stored} | VerifyPairs(OPTIONS)
         _ = verified | "Keep" >> beam.Map(store_new, str(tmp_path), "kept")
     found = concat([load(str(path)) for path in sorted(tmp_path.glob("kept-*.arrow"))], PAIRS)

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.metrics import Metrics
 
-from schemas.blocks import BlockRef, GroupBuckets, StoreBuckets, load
+from schemas.blocks import BlockRef, load
 from transforms.match.frequencies import bucket_bounds
 from transforms.match.keys import BAND_BIT
 from transforms.match.options import MatchOptions
@@ -40,22 +40,25 @@ class FindCandidates(beam.PTransform):  # type: ignore[misc]
     """Signed blocks → candidate pairs (CANDIDATES tables), each pair once, left < right."""
 
     options: MatchOptions
-    scratch: str
     buckets: int = 16  # that pairs are made unique in
 
     def expand(self, signed: beam.PCollection) -> beam.PCollection:
         """Wire."""
-        arguments = beam.pvalue.AsList(signed), self.options, self.buckets
         keyed = (
             signed.pipeline
             | "Buckets" >> beam.Create(range(self.options.key_buckets))
-            | "Meet" >> StoreBuckets(bucketed_pairs, self.scratch, arguments)
+            | "Meet"
+            >> beam.FlatMap(bucketed_pairs, beam.pvalue.AsList(signed), self.options, self.buckets).with_output_types(
+                tuple[int, pa.Table]
+            )
         )
-        clones = signed | "Clones" >> StoreBuckets(bucketed_clones, self.scratch, (self.buckets,))
+        clones = signed | "Clones" >> beam.FlatMap(bucketed_clones, self.buckets).with_output_types(
+            tuple[int, pa.Table]
+        )
         return (
             (keyed, clones)
             | "Flatten" >> beam.Flatten()
-            | "Bucket" >> GroupBuckets()
+            | "Bucket" >> beam.GroupByKey()
             | "Unique" >> beam.Map(unique_of_bucket).with_output_types(pa.Table)
         )
 
