@@ -345,9 +345,7 @@ class GroupBuckets(beam.PTransform):  # type: ignore[misc]
     def expand(self, parts: beam.PCollection) -> beam.PCollection:
         """Wire."""
         tables = tuple[int, Iterable[pa.Table]]
-        return (
-            parts | "Group" >> beam.GroupByKey() | "Load" >> beam.MapTuple(_load_buckets).with_output_types(tables)
-        )
+        return parts | "Group" >> beam.GroupByKey() | "Load" >> beam.MapTuple(_load_buckets).with_output_types(tables)
 
 
 def _store_buckets(
