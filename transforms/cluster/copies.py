@@ -313,15 +313,21 @@ def _through_clones(
     near, far = _renamed(article[open_], ids, text), _renamed(representative[open_], ids, text)
     left, right = _renamed(left, ids, text), _renamed(right, ids, text)
     code, score = links["relation"].to_numpy(), links["score"].to_numpy()
-    order = np.lexsort((code, right, left, score))  # of several, the strongest is the last to be kept
-    ends = zip(left[order].tolist(), right[order].tolist(), strict=True)
-    met = {frozenset(pair): at for pair, at in zip(ends, order.tolist(), strict=True)}
-    for at, a, b in zip(open_.tolist(), near.tolist(), far.tolist(), strict=True):
-        link = met.get(frozenset((a, b)))
-        if a == b or link is not None:
-            relation[at] = RELATION_CODES[Relation.SAME] if a == b else code[link]
-            similarity[at] = 1.0 if a == b else score[link]
-            scored[at] = True
+    met = _met(article, left, right)
+    order = np.lexsort((code, right, left, score, met))
+    strongest = order[np.append(met[order][1:] != met[order][:-1], True)]  # of several links between two texts
+    wanted = _met(article, near, far)
+    at = strongest[np.minimum(np.searchsorted(met[strongest], wanted), strongest.size - 1)]
+    alike, linked = near == far, met[at] == wanted
+    relation[open_[linked]], similarity[open_[linked]] = code[at[linked]], score[at[linked]]
+    relation[open_[alike]], similarity[open_[alike]] = RELATION_CODES[Relation.SAME], 1.0
+    scored[open_[alike | linked]] = True
+
+
+def _met(article: Int64Array, a: Int64Array, b: Int64Array) -> Int64Array:
+    """A number for each pair of articles, the same whichever comes first."""
+    one, other = np.searchsorted(article, a), np.searchsorted(article, b)
+    return np.minimum(one, other) * article.size + np.maximum(one, other)
 
 
 def settle_stored(pairs: BlockRef, labels: StoredTable, quote_words: int) -> pa.Table:

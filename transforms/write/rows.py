@@ -5,7 +5,7 @@ when a file is written.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -193,15 +193,15 @@ def status(last: int | None, newest: int) -> str | None:
 def _timelines(rows: pa.Table, bounds: Int64Array) -> dict[str, pa.Array]:
     """When something new was last reported, and how much on each day, of groups in order of publication."""
     columns = [rows["published"].cast(pa.int64()), *(rows[name] for name in ("article_id", "copy_id", "outlet"))]
-    reports = list(zip(*(column.to_pylist() for column in columns), strict=True))
-    told = [_timeline(reports[start:stop]) for start, stop in itertools.pairwise(bounds.tolist())]
+    reports = zip(*(column.to_pylist() for column in columns), strict=True)
+    told = [_timeline(itertools.islice(reports, size)) for size in np.diff(bounds).tolist()]
     return {
         name: pa.array([each[name] for each in told], STORIES.schema.field(name).type)
         for name in ("last_new_published", "timeline")
     }
 
 
-def _timeline(reports: list[tuple[Any, ...]]) -> dict[str, Any]:
+def _timeline(reports: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
     days: dict[int, tuple[set[int], set[int], set[str]]] = {}
     seen: set[int] = set()
     newest = None
