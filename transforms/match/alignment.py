@@ -22,6 +22,7 @@ _LESSER = 3  # how much more the side that shares less counts
 _WITHIN = 0.35  # what a text within a longer one falls short by
 _NARRATION = 1 / 3  # of the weight; two articles that have less of it are quotations, which then are what counts
 _OPENING = 50  # grams that an article opens with
+_TRIES = 1000  # places of one gram in one article; a word repeated 100,000 times took 15 s a pair without a bound
 _GLANCE = 0.12  # shared weight over the lighter side; a pair with less is not scored
 
 COVERAGE_LEFT, COVERAGE_RIGHT, SCORE, SHARE_LEFT, SHARE_RIGHT, OPENING, START = range(7)  # columns of `figures`
@@ -150,10 +151,7 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
                     continue
                 match = heads[slot, 0]
                 if after[match, 0] >= 0:
-                    first = match
-                    while match >= 0 and match <= last:
-                        match = after[match, 0]
-                    match = match if match >= 0 else first
+                    match = _behind(last, match, after, 0)
             last = match
             b_at[found], b_to[found] = at[b + k], at[a + match]
             slots[found] = slot
@@ -170,10 +168,10 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
             match = heads[places[k], 1]
             if match < 0:
                 continue
-            first = match
-            while match >= 0 and match <= last:
-                match = after[match, 1]
-            match = match if match >= 0 else first
+            if 0 <= last < found - 1 and slots[last + 1] == places[k]:
+                match = last + 1  # as above
+            else:
+                match = _behind(last, match, after, 1)
             last = match
             a_at[matched], a_to[matched] = at[a + k], b_at[match]
             matched += 1
@@ -246,6 +244,17 @@ def unattributed_score(left, right):  # type: ignore[no-untyped-def] # noqa: ANN
     """The score that the coverage of both sides gives a pair of which nothing is attributed."""
     most, least = max(left, right), min(left, right)
     return max((most + _LESSER * least) / (1 + _LESSER), most - _WITHIN)
+
+
+@numba.njit(cache=True, nogil=True)
+def _behind(last, first, after, side):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    """The first place of a gram behind `last`, else the first of all; only so many are tried."""
+    place = first
+    for _ in range(_TRIES):
+        if place < 0 or place > last:
+            break
+        place = after[place, side]
+    return place if place > last else first
 
 
 @numba.njit(cache=True, nogil=True)

@@ -42,7 +42,9 @@ from transforms.match.shingles import (
 )
 from transforms.match.words import split_words
 
+Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
+UInt64Array = NDArray[np.uint64]
 
 
 @dataclass(eq=False)
@@ -155,10 +157,8 @@ def sign_block(ref: BlockRef, stored: StoredTable, answers: StoredTable, options
     passages = hash_passages(grams, offsets)
     chosen = winnow(passages, offsets, options.quote_words - PASSAGE + 1) & shareable_passages(frequency, offsets, cap)
     rows = np.repeat(np.arange(ref.rows, dtype=np.int32), np.diff(offsets))
-    keys, key_rows = (
-        np.concatenate([band, fingerprint_keys(passages[chosen])]),
-        np.concatenate([band_rows, rows[chosen]]),
-    )
+    prints, print_rows = _once(fingerprint_keys(passages[chosen]), rows[chosen])
+    keys, key_rows = np.concatenate([band, prints]), np.concatenate([band_rows, print_rows])
     keys, key_rows = keys[leads[key_rows]], key_rows[leads[key_rows]]
     known, known_rows = identity_keys(documents.identity[place])
     keys, key_rows = np.concatenate([keys, known]), np.concatenate([key_rows, known_rows])
@@ -166,3 +166,12 @@ def sign_block(ref: BlockRef, stored: StoredTable, answers: StoredTable, options
     schema = pa.schema({"key": pa.uint64(), "row": pa.int32()}, {b"buckets": ends.tobytes()})
     store(pa.table([keys[order], key_rows[order]], schema=schema), ref.part("keys"))
     return ref
+
+
+def _once(keys: UInt64Array, rows: Int32Array) -> tuple[UInt64Array, Int32Array]:
+    """Each key of a row once: a passage that an article repeats must not look like many articles."""
+    order = np.lexsort((keys, rows))
+    keys, rows = keys[order], rows[order]
+    first = np.ones(keys.size, np.bool_)
+    first[1:] = (keys[1:] != keys[:-1]) | (rows[1:] != rows[:-1])
+    return keys[first], rows[first]

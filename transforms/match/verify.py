@@ -18,6 +18,7 @@ from transforms.match import alignment
 from transforms.match.gathering import column, copy_slices, factorise, gather_lists
 from transforms.match.minhash import jaccard
 from transforms.match.options import LARGEST, MatchOptions, gram_weights
+from transforms.match.recurring import other_editions
 from transforms.match.shingles import gram_offsets, hash_grams
 from transforms.match.words import LISTED, text_buffers
 
@@ -100,6 +101,7 @@ def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions)
     background = same_outlet & (figures[:, alignment.START] >= _BACKGROUND)
     score[background] = np.maximum(0.0, score[background] - np.float32(_REPEATED))
     score[same_outlet & listed[lefts] & listed[rights]] = 0.0
+    score[other_editions(lefts, rights, gathered.words, gathered.flags, gathered.offsets)] = 0.0
     same_page = (gathered.identity[lefts] == gathered.identity[rights]) & (gathered.identity[lefts] != 0)
     score[same_page] = 1.0
     kept = np.flatnonzero((score >= _LINK) | (counts[:, alignment.LONGEST] >= options.quote_words))
