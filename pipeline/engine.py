@@ -23,6 +23,20 @@ _GRACE_SECONDS = 5.0  # for Beam to notice that its workers are gone
 _FIXED = ("--no_save_main_session", "--default_sdk_harness_log_level=WARNING")
 
 
+class _Options(PipelineOptions):  # type: ignore[misc]
+    """Beam's options, each view of them made once.
+
+    Beam looks at them through a new parser at every step, a fifth of a small run; views share one store of values.
+    """
+
+    def view_as(self, cls: type[PipelineOptions]) -> PipelineOptions:
+        """Look at the options of one class."""
+        views = self.__dict__.setdefault("_views", {})
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return views[cls]
+
+
 def pipeline_options(workers: int, flags: Sequence[str]) -> PipelineOptions:
     """Beam's options, for `workers` processes on this machine.
 
@@ -36,7 +50,7 @@ def pipeline_options(workers: int, flags: Sequence[str]) -> PipelineOptions:
     if unknown:
         raise UsageError(f"{unknown[0]}: no such Beam option; see `--help` of the Beam runner")
     local = [] if workers == 1 else [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
-    return PipelineOptions([*_FIXED, *local, *flags])
+    return _Options([*_FIXED, *local, *flags])
 
 
 def new_pipeline(runner: str, options: PipelineOptions) -> beam.Pipeline:

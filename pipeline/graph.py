@@ -11,7 +11,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from pipeline.config import Config
-from schemas.blocks import CATALOG, PAIRS, REJECTED, GatherTable
+from schemas.blocks import CATALOG, REJECTED, SETTLED, GatherTable, StoreBlocks
 from schemas.state import EarlierRuns
 from transforms.clean.articles import CleanArticles
 from transforms.cluster.copies import ClusterCopies, SettlePairs
@@ -54,16 +54,17 @@ def build(
     to_find = {"signed": signed["signed"], "catalog": catalog}
     candidates = to_find | "Find" >> FindCandidates(config.match, scratch)
     verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match)
-    copies = {"pairs": verified, "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch)
+    pairs = verified | "Keep" >> StoreBlocks(scratch, "pairs")
+    copies = {"pairs": pairs, "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch)
     stories = {"blocks": clean["blocks"], "copies": copies} | "Stories" >> ClusterStories(config.stories, scratch)
-    settled = {"pairs": verified, "labels": copies} | "Settle" >> SettlePairs(config.match.quote_words)
-    pairs = settled | "Pairs" >> GatherTable(PAIRS, scratch, "pairs", "left")
+    settled = {"pairs": pairs, "labels": copies} | "Settle" >> SettlePairs(config.match.quote_words)
+    kept = settled | "Pairs" >> GatherTable(SETTLED, scratch, "settled", "left")
     early = pipeline | "Refused" >> beam.Create([refused])
     rejects = (
         (early, read["rejects"], clean["rejects"])
         | "Every stage" >> beam.Flatten()
         | "Rejects" >> GatherTable(REJECTED, scratch, "rejects", "source_uri")
     )
-    results = {"catalog": catalog, "copies": copies, "stories": stories, "pairs": pairs, "rejects": rejects}
+    results = {"catalog": catalog, "copies": copies, "stories": stories, "pairs": kept, "rejects": rejects}
     clean["state"] | "State" >> WriteState(state)
     return results | "Write" >> WriteTables(config.write, scratch, staging)

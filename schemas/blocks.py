@@ -9,6 +9,10 @@ One block is stored in parts, row by row the same articles:
     articles  the clean articles (CLEAN); rows that were rejected are gone
     tokens    hashed words of `articles` for matching (the match wing's own schema)
 
+Verified pairs are stored in blocks of their own, with one part:
+
+    pairs     PAIRS, with the passages that two articles share
+
 Large side inputs (the catalog, frequencies, labels) are stored the same way, so that what travels is a path.
 """
 
@@ -144,6 +148,16 @@ PAIRS = pa.schema(
     ]
 )
 
+SETTLED = pa.schema(
+    [
+        pa.field("left", pa.int64(), nullable=False),
+        pa.field("right", pa.int64(), nullable=False),
+        pa.field("relation", pa.int8(), nullable=False),  # RELATION_CODES, once the copies are known
+        pa.field("block", pa.dictionary(pa.int32(), pa.string()), nullable=False),  # BlockRef.base
+        pa.field("row", pa.int32(), nullable=False),  # row in the block's `pairs`
+    ]
+)
+
 COPY_LABELS = pa.schema(
     [
         pa.field("article_id", pa.int64(), nullable=False),  # every article, ascending
@@ -200,11 +214,16 @@ def store(table: pa.Table, path: str) -> StoredTable:
     Raises:
       OSError: the scratch folder cannot be written.
     """
-    table = table.combine_chunks()
-    sink = FileSystems.create(path, "application/octet-stream", "uncompressed")
-    with sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
+    _write(path, table.schema, [table.combine_chunks()])
     return StoredTable(path, table.num_rows)
+
+
+def _write(path: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """Each table becomes a record batch."""
+    sink = FileSystems.create(path, "application/octet-stream", "uncompressed")
+    with sink, pa.ipc.new_file(sink, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
 
 
 def store_new(table: pa.Table, scratch: str, name: str) -> StoredTable:
@@ -215,10 +234,14 @@ def store_new(table: pa.Table, scratch: str, name: str) -> StoredTable:
 @functools.lru_cache(maxsize=256)
 def load(path: str) -> pa.Table:
     """Read a stored table; a local one is mapped, not copied. Files in scratch never change once written."""
+    return _open(path).read_all()
+
+
+def _open(path: str) -> pa.RecordBatchFileReader:
     if isinstance(FileSystems.get_filesystem(path), LocalFileSystem) and os.path.exists(path):  # noqa: PTH110 -- Beam paths are text
-        return pa.ipc.open_file(pa.memory_map(path)).read_all()
+        return pa.ipc.open_file(pa.memory_map(path))
     with FileSystems.open(path, "application/octet-stream", "uncompressed") as source:
-        return pa.ipc.open_file(pa.BufferReader(source.read())).read_all()
+        return pa.ipc.open_file(pa.BufferReader(source.read()))
 
 
 def empty(schema: pa.Schema) -> pa.Table:
@@ -291,6 +314,71 @@ class GatherTable(beam.PTransform):  # type: ignore[misc]
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:
         """Wire."""
         return blocks | Gather(_store_sorted, (self.schema, self.sort_by, self.scratch, self.name))
+
+
+class BucketPart(NamedTuple):
+    """Rows of one bucket, out of one block: a record batch of a stored file."""
+
+    path: str
+    batch: int
+
+
+@dataclass(eq=False)
+class StoreBuckets(beam.PTransform):  # type: ignore[misc]
+    """Elements that `function(element, *arguments)` cuts into (bucket, table) → (bucket, BucketPart)."""
+
+    function: Callable[..., Iterable[tuple[int, pa.Table]]]
+    scratch: str
+    arguments: tuple[Any, ...] = ()  # side inputs too
+
+    def expand(self, elements: beam.PCollection) -> beam.PCollection:
+        """Wire."""
+        return elements | "Store" >> beam.FlatMap(
+            _store_buckets, self.function, self.scratch, *self.arguments
+        ).with_output_types(tuple[int, BucketPart])
+
+
+@dataclass(eq=False)
+class GroupBuckets(beam.PTransform):  # type: ignore[misc]
+    """(bucket, BucketPart) → (bucket, its tables): a GroupByKey whose rows wait in scratch."""
+
+    def expand(self, parts: beam.PCollection) -> beam.PCollection:
+        """Wire."""
+        tables = tuple[int, Iterable[pa.Table]]
+        return parts | "Group" >> beam.GroupByKey() | "Load" >> beam.MapTuple(_load_buckets).with_output_types(tables)
+
+
+def _store_buckets(
+    element: Any, function: Callable[..., Iterable[tuple[int, pa.Table]]], scratch: str, *arguments: Any
+) -> list[tuple[int, BucketPart]]:
+    tables = [(bucket, table) for bucket, table in function(element, *arguments) if table.num_rows]
+    if not tables:
+        return []
+    path = FileSystems.join(scratch, f"buckets-{uuid.uuid4().hex}.arrow")
+    _write(path, tables[0][1].schema, (table.combine_chunks() for _, table in tables))
+    return [(bucket, BucketPart(path, batch)) for batch, (bucket, _) in enumerate(tables)]
+
+
+def _load_buckets(bucket: int, parts: Iterable[BucketPart]) -> tuple[int, list[pa.Table]]:
+    return bucket, [pa.Table.from_batches([_open(part.path).get_batch(part.batch)]) for part in parts]
+
+
+@dataclass(eq=False)
+class StoreBlocks(beam.PTransform):  # type: ignore[misc]
+    """Tables with text or many rows → each a `BlockRef` of one part, so that what Beam keeps of them is paths."""
+
+    scratch: str
+    part: str
+
+    def expand(self, tables: beam.PCollection) -> beam.PCollection:
+        """Wire."""
+        return tables | "Store" >> beam.Map(_store_block, self.scratch, self.part).with_output_types(BlockRef)
+
+
+def _store_block(table: pa.Table, scratch: str, part: str) -> BlockRef:
+    block = new_block(scratch, table.num_rows)
+    store(table, block.part(part))
+    return block
 
 
 def _store_sorted(tables: Iterable[pa.Table], schema: pa.Schema, sort_by: str, scratch: str, name: str) -> StoredTable:

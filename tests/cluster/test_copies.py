@@ -7,7 +7,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from schemas.blocks import CATALOG, COPY_LABELS, PAIRS, load, store_new
+from schemas.blocks import CATALOG, COPY_LABELS, PAIRS, StoreBlocks, load, store_new
 from schemas.labels import RELATION_CODES, Relation
 from transforms.cluster.copies import ClusterCopies, CopyOptions, SettlePairs, join, label, links_of, settle
 
@@ -158,6 +158,7 @@ def test_settled_pairs_are_copies_inside_a_copy_and_quotes_outside() -> None:
     labels = label(_catalog(3), *join(links_of(pairs, 0.1), OPTIONS))
     settled = settle(pairs, labels, 25)
     assert settled["right"].to_pylist() == [1, 2]
+    assert settled["row"].to_pylist() == [0, 1]
     assert settled["relation"].to_pylist() == [RELATION_CODES[Relation.SAME], RELATION_CODES[Relation.QUOTES]]
 
 
@@ -172,10 +173,10 @@ def test_the_graph_gives_the_same_labels(tmp_path: Path) -> None:
     expected = label(_catalog(6), *join(links_of(pa.concat_tables(blocks), 0.1), OPTIONS))
     with beam.Pipeline("FnApiRunner") as pipeline:
         stored = pipeline | "Catalog" >> beam.Create([catalog])
-        pairs = pipeline | "Pairs" >> beam.Create(blocks)
+        pairs = pipeline | "Pairs" >> beam.Create(blocks) | "Keep" >> StoreBlocks(str(tmp_path), "pairs")
         labels = {"pairs": pairs, "catalog": stored} | ClusterCopies(OPTIONS, str(tmp_path))
         settled = {"pairs": pairs, "labels": labels} | SettlePairs()
-        _ = settled | "Keep" >> beam.Map(store_new, str(tmp_path), "kept")
+        _ = settled | "Settled" >> beam.Map(store_new, str(tmp_path), "kept")
     (stored_labels,) = tmp_path.glob("copies-*.arrow")
     assert load(str(stored_labels)).equals(expected)
     kept = pa.concat_tables([load(str(path)) for path in tmp_path.glob("kept-*.arrow")])

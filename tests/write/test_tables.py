@@ -15,6 +15,7 @@ from schemas.blocks import (
     COPY_LABELS,
     PAIRS,
     REJECTED,
+    SETTLED,
     STORY_LABELS,
     StoredTable,
     load,
@@ -89,13 +90,14 @@ def stored(tmp_path: Path, order: list[int], cut: int) -> dict[str, StoredTable]
         (13, 21, 0.75, False, FORMAT_CODES[Format.LIVE], 22, 0.125, 0.5, None, None),
         (14, 22, 1.0, True, 0, None, None, None, [], []),
     ]
-    pair = (1, 2, same, 0.75, 0.5, 1.0, 0.5, 5, 5, ["First paragraph"])
+    scored = new_block(scratch, 1)
+    store(table([(1, 2, 0, 0.75, 0.5, 1.0, 0.5, 5, 5, ["First paragraph"])], PAIRS), scored.part("pairs"))
     reject = ("memory", 9, None, "read", "bad_json", "line 10", None)
     tables = {
         "catalog": pa.Table.from_pylist(catalog, schema=CATALOG),
         "copies": table(copies, COPY_LABELS),
         "stories": table(stories, STORY_LABELS),
-        "pairs": table([pair], PAIRS),
+        "pairs": table([(1, 2, same, scored.base, 0)], SETTLED),
         "rejects": table([reject], REJECTED),
     }
     return {name: store_new(each, scratch, name) for name, each in tables.items()}

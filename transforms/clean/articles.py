@@ -25,6 +25,8 @@ from schemas.blocks import (
     REJECTED,
     BlockRef,
     GatherTable,
+    GroupBuckets,
+    StoreBuckets,
     StoredTable,
     concat,
     load,
@@ -104,8 +106,8 @@ class CleanArticles(beam.PTransform):  # type: ignore[misc]
         parsed = raw | "Parse" >> beam.Map(parse_stored, self.options, self.scratch).with_output_types(Parsed)
         learned = (
             parsed
-            | "Statistics" >> beam.FlatMap(bucketed_statistics).with_output_types(tuple[int, pa.Table])
-            | "ByOutlet" >> beam.GroupByKey()
+            | "Statistics" >> StoreBuckets(bucketed_statistics, self.scratch)
+            | "ByOutlet" >> GroupBuckets()
             | "Remember"
             >> beam.Map(learned_of_bucket, self.earlier, self.options.memory, self.scratch).with_output_types(Learned)
         )
@@ -116,8 +118,8 @@ class CleanArticles(beam.PTransform):  # type: ignore[misc]
         )
         repeats = (
             parsed
-            | "Records" >> beam.FlatMap(bucketed_records).with_output_types(tuple[int, pa.Table])
-            | "ById" >> beam.GroupByKey()
+            | "Records" >> StoreBuckets(bucketed_records, self.scratch)
+            | "ById" >> GroupBuckets()
             | "Repeated" >> beam.MapTuple(repeats_of_bucket).with_output_types(pa.Table)
             | "Repeats" >> GatherTable(RECORDS, self.scratch, "repeats", "block")
         )

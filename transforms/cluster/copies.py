@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.blocks import COPY_LABELS, PAIRS, StoredTable, concat, load, store_new
+from schemas.blocks import COPY_LABELS, PAIRS, SETTLED, BlockRef, StoredTable, concat, load, store_new
 from schemas.ids import group_id
 from schemas.labels import RELATION_CODES, Relation
 from transforms.cluster.components import SpanForest, components
@@ -67,8 +67,7 @@ class CopyOptions:
 class ClusterCopies(beam.PTransform):  # type: ignore[misc]
     """Verified pairs → one StoredTable of COPY_LABELS, a row for every article of the catalog.
 
-    Takes a dict: `pairs` (PAIRS tables, as VerifyPairs gives them) and `catalog` (one StoredTable of CATALOG rows,
-    ascending).
+    Takes a dict: `pairs` (blocks with a part "pairs") and `catalog` (one StoredTable of CATALOG rows, ascending).
     """
 
     options: CopyOptions
@@ -77,7 +76,7 @@ class ClusterCopies(beam.PTransform):  # type: ignore[misc]
     @beam.typehints.no_annotations  # Beam warns of hints that are dicts
     def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
         """Wire."""
-        links = inputs["pairs"] | "Link" >> beam.Map(links_of, self.options.related).with_output_types(pa.Table)
+        links = inputs["pairs"] | "Link" >> beam.Map(stored_links, self.options.related).with_output_types(pa.Table)
         parts = links | "Components" >> beam.CombineGlobally(SpanForest())
         joined = (
             links
@@ -95,9 +94,9 @@ class ClusterCopies(beam.PTransform):  # type: ignore[misc]
 
 @dataclass(eq=False)
 class SettlePairs(beam.PTransform):  # type: ignore[misc]
-    """Verified pairs → the PAIRS to write, their relation settled by the copies.
+    """Verified pairs → which of them to write, and their relation, settled by the copies (SETTLED).
 
-    Takes a dict: `pairs` (as VerifyPairs gives them) and `labels` (as ClusterCopies gives them).
+    Takes a dict: `pairs` (blocks with a part "pairs") and `labels` (as ClusterCopies gives them).
     """
 
     quote_words: int = 25  # MatchOptions.quote_words
@@ -109,6 +108,11 @@ class SettlePairs(beam.PTransform):  # type: ignore[misc]
         return inputs["pairs"] | "Settle" >> beam.Map(settle_stored, labels, self.quote_words).with_output_types(
             pa.Table
         )
+
+
+def stored_links(pairs: BlockRef, least: float) -> pa.Table:
+    """`links_of` stored pairs."""
+    return links_of(load(pairs.part("pairs")), least)
 
 
 def links_of(pairs: pa.Table, least: float) -> pa.Table:
@@ -309,27 +313,41 @@ def _through_clones(
     near, far = _renamed(article[open_], ids, text), _renamed(representative[open_], ids, text)
     left, right = _renamed(left, ids, text), _renamed(right, ids, text)
     code, score = links["relation"].to_numpy(), links["score"].to_numpy()
-    order = np.lexsort((code, right, left, score))  # of several, the strongest is the last to be kept
-    ends = zip(left[order].tolist(), right[order].tolist(), strict=True)
-    met = {frozenset(pair): at for pair, at in zip(ends, order.tolist(), strict=True)}
-    for at, a, b in zip(open_.tolist(), near.tolist(), far.tolist(), strict=True):
-        link = met.get(frozenset((a, b)))
-        if a == b or link is not None:
-            relation[at] = RELATION_CODES[Relation.SAME] if a == b else code[link]
-            similarity[at] = 1.0 if a == b else score[link]
-            scored[at] = True
+    met = _met(article, left, right)
+    order = np.lexsort((code, right, left, score, met))
+    strongest = order[np.append(met[order][1:] != met[order][:-1], True)]  # of several links between two texts
+    wanted = _met(article, near, far)
+    at = strongest[np.minimum(np.searchsorted(met[strongest], wanted), strongest.size - 1)]
+    alike, linked = near == far, met[at] == wanted
+    relation[open_[linked]], similarity[open_[linked]] = code[at[linked]], score[at[linked]]
+    relation[open_[alike]], similarity[open_[alike]] = RELATION_CODES[Relation.SAME], 1.0
+    scored[open_[alike | linked]] = True
 
 
-def settle_stored(pairs: pa.Table, labels: StoredTable, quote_words: int) -> pa.Table:
-    """`settle` with stored labels."""
-    return settle(pairs, load(labels.path), quote_words)
+def _met(article: Int64Array, a: Int64Array, b: Int64Array) -> Int64Array:
+    """A number for each pair of articles, the same whichever comes first."""
+    one, other = np.searchsorted(article, a), np.searchsorted(article, b)
+    return np.minimum(one, other) * article.size + np.maximum(one, other)
+
+
+def settle_stored(pairs: BlockRef, labels: StoredTable, quote_words: int) -> pa.Table:
+    """`settle` stored pairs by stored labels; SETTLED rows."""
+    settled = settle(load(pairs.part("pairs")), load(labels.path), quote_words)
+    block = pa.DictionaryArray.from_arrays(np.zeros(settled.num_rows, np.int32), [pairs.base])
+    return settled.add_column(SETTLED.get_field_index("block"), SETTLED.field("block"), block)
 
 
 def settle(pairs: pa.Table, labels: pa.Table, quote_words: int) -> pa.Table:
-    """Keep the relation of pairs inside a copy; of the others, those with a long shared run quote, the rest go."""
+    """Keep the relation of pairs inside a copy; of the others, those with a long shared run quote, the rest go.
+
+    Returns:
+      SETTLED rows but for their `block`; `row` points into `pairs`.
+    """
     article, copy = labels["article_id"].to_numpy(), labels["copy_id"].to_numpy()
-    left, right = (copy[np.searchsorted(article, pairs[side].to_numpy())] for side in ("left", "right"))
+    ids = [pairs[side].to_numpy() for side in ("left", "right")]
+    left, right = (copy[np.searchsorted(article, side)] for side in ids)
     together = left == right
     relation = np.where(together, pairs["relation"].to_numpy(), RELATION_CODES[Relation.QUOTES]).astype(np.int8)
-    settled = pairs.set_column(pairs.schema.get_field_index("relation"), PAIRS.field("relation"), pa.array(relation))
-    return settled.filter(pa.array(together | (pairs["longest_run"].to_numpy() >= quote_words)))
+    kept = np.flatnonzero(together | (pairs["longest_run"].to_numpy() >= quote_words))
+    schema = SETTLED.remove(SETTLED.get_field_index("block"))
+    return pa.table([*(side[kept] for side in ids), relation[kept], kept.astype(np.int32)], schema=schema)

@@ -5,6 +5,7 @@ when a file is written.
 """
 
 import itertools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from schemas.blocks import CLEAN, BlockRef, load
+from schemas import blocks as flow
+from schemas.blocks import BlockRef, load
 from schemas.ids import format_ids
 from schemas.labels import Format, Relation
 from schemas.tables import ARTICLES, COPIES, MEMBER, PAIRS, REJECTS, REMOVED, STORIES
@@ -20,6 +22,7 @@ from transforms.write.sources import OPENING, agency_of, likely_source
 
 Int64Array = NDArray[np.int64]
 
+_STORED = {"articles": flow.CLEAN, "pairs": flow.PAIRS}  # what `fetch` finds in the parts of a block
 _RELATION_NAMES = pa.array([str(relation) for relation in Relation])
 _FORMAT_NAMES = pa.array([None if form is Format.REPORT else str(form) for form in Format])
 _DAY = 86_400_000_000  # µs
@@ -60,17 +63,27 @@ def article_order(catalog: pa.Table, copies: pa.Table, stories: pa.Table) -> pa.
     return joined.sort_by(_BY_TIME)
 
 
-def fetch(order: pa.Table, columns: list[str]) -> pa.Table:
-    """Columns of the clean articles behind the rows of `order`, in its order; each block is opened once."""
+def fetch(
+    order: pa.Table, columns: list[str], part: str = "articles", make: Callable[[pa.Table], pa.Table] | None = None
+) -> pa.Table:
+    """Columns of what is stored behind the rows of `order`, in its order; each block is opened once.
+
+    Args:
+      order: with `block` and `row`.
+      columns: what to fetch.
+      part: of which part of the blocks, `articles` or `pairs`.
+      make: what to make of the rows of a block, row by row, where not all of their text is to be held together.
+    """
+    make = make or _as_they_are
     if not order.num_rows:
-        return CLEAN.empty_table().select(columns)
+        return make(_STORED[part].empty_table().select(columns))
     blocks = order["block"].combine_chunks().dictionary_encode()
     codes, rows = blocks.indices.to_numpy(), order["row"].to_numpy()
     parts, places = [], []
-    for code, base in enumerate(blocks.dictionary.to_pylist()):
+    for code in np.unique(codes).tolist():
         at = np.flatnonzero(codes == code)
-        table = load(BlockRef(base, 0).part("articles")).select(columns)
-        parts.append(table.take(pa.array(rows[at])))
+        table = load(BlockRef(blocks.dictionary[code].as_py(), 0).part(part)).select(columns)
+        parts.append(make(table.take(pa.array(rows[at]))))
         places.append(at)
     back = np.argsort(np.concatenate(places), kind="stable")
     return pa.concat_tables(parts).take(pa.array(back))
@@ -95,16 +108,14 @@ def article_rows(order: pa.Table) -> pa.Table:
 
 
 def removed_rows(order: pa.Table) -> pa.Table:
-    """Rows of the table removed, in the order of the articles, then of their lines."""
-    clean = fetch(order, ["removed"])
-    lists = clean["removed"].combine_chunks()
-    lines = lists.flatten()
-    parents = pc.list_parent_indices(lists)
+    """Rows of the table removed, in the order of ids, then of the lines of an article."""
+    order = order.select(["article_id", "outlet", "block", "row"]).sort_by("article_id")
+    lists = fetch(order, ["removed"])["removed"].combine_chunks()
+    lines, parents = lists.flatten(), pc.list_parent_indices(lists)
     made = {name: lines.field(name) for name in ("line", "text", "label", "rule")}
     made["article_id"] = format_ids(order["article_id"].to_numpy()).take(parents)
     made["outlet"] = order["outlet"].combine_chunks().take(parents)
-    made["published"] = order["published"].combine_chunks().take(parents)
-    return _ordered(made, REMOVED.schema.append(pa.field("published", pa.timestamp("us", "UTC"))))
+    return _ordered(made, REMOVED.schema)
 
 
 def copy_rows(order: pa.Table) -> pa.Table:
@@ -113,7 +124,7 @@ def copy_rows(order: pa.Table) -> pa.Table:
     shared = sizes.filter(pc.greater(sizes["count_all"], 1))["copy_id"]
     members = order.filter(pc.is_in(order["copy_id"], shared.combine_chunks()))
     rows, bounds = _grouped(members, "copy_id")
-    agencies = _agencies(rows)
+    agencies = fetch(rows, ["outlet", "credits", "text"], make=_agencies)["agency"].to_pylist()
     outlets, times = rows["outlet"].to_pylist(), rows["published"].cast(pa.int64()).to_pylist()
     sources = [
         likely_source(agencies[start:stop], outlets[start:stop], times[start:stop])
@@ -148,7 +159,8 @@ def story_rows(order: pa.Table) -> pa.Table:
     first = rows.take(pa.array(bounds[:-1]))
     leads = order.filter(pc.and_(order["leads_story"], pc.equal(order["article_id"], order["representative"])))
     leads = leads.sort_by("story_id")
-    heads = fetch(leads, ["article_id", "headline", "text"]).take(_positions(first["story_id"], leads["story_id"]))
+    leads = leads.take(_positions(first["story_id"], leads["story_id"]))
+    heads = fetch(leads, ["headline", "text"], make=_heads)
     story = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
     by_copy = np.lexsort((rows["copy_id"].to_numpy(), story))
     copy_ids, story = rows["copy_id"].to_numpy()[by_copy], story[by_copy]
@@ -159,12 +171,11 @@ def story_rows(order: pa.Table) -> pa.Table:
     made = _spans(rows, bounds) | {
         "story_id": format_ids(first["story_id"].to_numpy().astype(np.int64)),
         "headline": heads["headline"],
-        "lead": pc.list_element(pc.split_pattern(heads["text"], "\n", max_splits=1), 0),
-        "representative_id": format_ids(heads["article_id"].to_numpy()),
+        "lead": heads["lead"],
+        "representative_id": format_ids(leads["article_id"].to_numpy()),
         "n_copies": pa.array(copies, pa.int32()),
         "cohesion": pa.array((np.bincount(story[one], scores, len(copies)) / copies).astype(np.float32)),
     }
-    leads = leads.take(_positions(first["story_id"], leads["story_id"]))
     made |= {told: leads[name] for name, told in _TOLD.items()}
     made["version"] = pa.array(np.ones(len(copies), np.int32))  # of a run over all its inputs
     newest = pc.max(order["published"].cast(pa.int64())).as_py()
@@ -182,15 +193,15 @@ def status(last: int | None, newest: int) -> str | None:
 def _timelines(rows: pa.Table, bounds: Int64Array) -> dict[str, pa.Array]:
     """When something new was last reported, and how much on each day, of groups in order of publication."""
     columns = [rows["published"].cast(pa.int64()), *(rows[name] for name in ("article_id", "copy_id", "outlet"))]
-    reports = list(zip(*(column.to_pylist() for column in columns), strict=True))
-    told = [_timeline(reports[start:stop]) for start, stop in itertools.pairwise(bounds.tolist())]
+    reports = zip(*(column.to_pylist() for column in columns), strict=True)
+    told = [_timeline(itertools.islice(reports, size)) for size in np.diff(bounds).tolist()]
     return {
         name: pa.array([each[name] for each in told], STORIES.schema.field(name).type)
         for name in ("last_new_published", "timeline")
     }
 
 
-def _timeline(reports: list[tuple[Any, ...]]) -> dict[str, Any]:
+def _timeline(reports: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
     days: dict[int, tuple[set[int], set[int], set[str]]] = {}
     seen: set[int] = set()
     newest = None
@@ -212,19 +223,21 @@ def _timeline(reports: list[tuple[Any, ...]]) -> dict[str, Any]:
     return {"last_new_published": newest, "timeline": steps}
 
 
-def pair_rows(pairs: pa.Table, order: pa.Table) -> pa.Table:
-    """Rows of the table pairs, with the left article's date as `published`."""
-    by_id = order.sort_by("article_id")
-    left = by_id.take(_positions(pairs["left"], by_id["article_id"]))
-    made = {name: pairs[name] for name in pairs.column_names if name not in {"left", "right", "relation"}}
-    made |= {
-        "left_id": format_ids(pairs["left"].to_numpy()),
-        "right_id": format_ids(pairs["right"].to_numpy()),
-        "relation": _relations(pairs["relation"]),
-        "published": left["published"],
-    }
-    rows = _ordered(made, PAIRS.schema.append(pa.field("published", pa.timestamp("us", "UTC"))))
-    return rows.sort_by([("published", "ascending"), ("left_id", "ascending"), ("right_id", "ascending")])
+def pair_order(settled: pa.Table, order: pa.Table) -> pa.Table:
+    """SETTLED rows in the order in which pairs are written, with the left article's date as `published`."""
+    by_id = order.select(["article_id", "published"]).sort_by("article_id")
+    left = by_id.take(_positions(settled["left"], by_id["article_id"]))
+    rows = settled.append_column("published", left["published"])
+    return rows.sort_by([("published", "ascending"), ("left", "ascending"), ("right", "ascending")])
+
+
+def pair_rows(order: pa.Table) -> pa.Table:
+    """Rows of the table pairs, in the order of their ids."""
+    order = order.sort_by([("left", "ascending"), ("right", "ascending")])
+    made = {f"{side}_id": format_ids(order[side].to_numpy()) for side in ("left", "right")}
+    made["relation"] = _relations(order["relation"])
+    scored = fetch(order, [name for name in PAIRS.schema.names if name not in made], "pairs")
+    return _ordered(made | {name: scored[name] for name in scored.column_names}, PAIRS.schema)
 
 
 def reject_rows(rejects: pa.Table) -> pa.Table:
@@ -263,12 +276,21 @@ def _grouped(order: pa.Table, key: str) -> tuple[pa.Table, Int64Array]:
     return order.take(pa.array(at)), np.concatenate([[0], changes, [len(ids)]]) if len(ids) else np.zeros(1, np.int64)
 
 
-def _agencies(members: pa.Table) -> list[str | None]:
+def _agencies(clean: pa.Table) -> pa.Table:
     """The agency that each article names."""
-    clean = fetch(members, ["outlet", "credits", "text"])
     openings = pc.utf8_slice_codeunits(clean["text"], 0, OPENING)
     columns = (clean["outlet"].to_pylist(), openings.to_pylist(), clean["credits"].to_pylist())
-    return list(map(agency_of, *columns))
+    return pa.table({"agency": pa.array(map(agency_of, *columns), pa.string())})
+
+
+def _heads(clean: pa.Table) -> pa.Table:
+    """Headline and first paragraph of each article."""
+    lead = pc.list_element(pc.split_pattern(clean["text"], "\n", max_splits=1), 0)
+    return clean.drop_columns(["text"]).append_column("lead", lead)
+
+
+def _as_they_are(rows: pa.Table) -> pa.Table:
+    return rows
 
 
 def _spans(rows: pa.Table, bounds: Int64Array) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def plan_files(_once: bytes, scratch: str, options: WriteOptions, **stored: Stor
         "articles": order,
         "copies": rows.copy_rows(order),
         "stories": rows.story_rows(order),
-        "pairs": rows.pair_rows(given["pairs"], order),
+        "pairs": rows.pair_order(given["pairs"], order),
         "rejects": rows.reject_rows(given["rejects"]),
     }
     for name, table in tables.items():
@@ -102,12 +102,10 @@ def plan_files(_once: bytes, scratch: str, options: WriteOptions, **stored: Stor
 
 
 def write_file(task: FileTask, staging: str) -> DataFile:
-    """Write one file of a table; sorted as its contract says."""
+    """Write one file of a table."""
     contract = TABLES[task.table]
     part = load(task.rows.path).slice(task.slice.start, task.slice.stop - task.slice.start)
     table = _MAKE.get(task.table, _as_they_are)(part)
-    if task.table in _SORTED_LATE:
-        table = table.sort_by([(name, "ascending") for name in contract.sort])
     name = f"{task.table}-{task.slice.partition}-{task.slice.part:05d}-{uuid.uuid4().hex}.parquet"
     written = write_parquet(table, contract, FileSystems.join(staging, name))
     return DataFile(task.table, task.slice.partition, task.slice.part, name, table.num_rows, *written)
@@ -125,5 +123,8 @@ def _as_they_are(table: pa.Table) -> pa.Table:
     return table
 
 
-_SORTED_LATE = {"removed", "pairs"}  # in their own order only within a file
-_MAKE: Mapping[str, Callable[[pa.Table], pa.Table]] = {"articles": rows.article_rows, "removed": rows.removed_rows}
+_MAKE: Mapping[str, Callable[[pa.Table], pa.Table]] = {
+    "articles": rows.article_rows,
+    "removed": rows.removed_rows,
+    "pairs": rows.pair_rows,
+}
