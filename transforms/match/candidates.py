@@ -20,7 +20,7 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 from numpy.typing import NDArray
 
-from schemas.blocks import BlockRef, Gather, StoredTable, load, store_new
+from schemas.blocks import BlockRef, Gather, GroupBuckets, StoreBuckets, StoredTable, load, store_new
 from transforms.match.frequencies import bucket_bounds
 from transforms.match.gathering import factorise
 from transforms.match.keys import BAND_BIT
@@ -55,21 +55,17 @@ class FindCandidates(beam.PTransform):  # type: ignore[misc]
     def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
         """Wire."""
         signed, catalog = inputs["signed"], beam.pvalue.AsSingleton(inputs["catalog"])
+        arguments = beam.pvalue.AsList(signed), catalog, self.options, self.buckets
         keyed = (
             signed.pipeline
             | "Buckets" >> beam.Create(range(self.options.key_buckets))
-            | "Meet"
-            >> beam.FlatMap(
-                bucketed_pairs, beam.pvalue.AsList(signed), catalog, self.options, self.buckets
-            ).with_output_types(tuple[int, pa.Table])
+            | "Meet" >> StoreBuckets(bucketed_pairs, self.scratch, arguments)
         )
-        clones = signed | "Clones" >> beam.FlatMap(bucketed_clones, catalog, self.buckets).with_output_types(
-            tuple[int, pa.Table]
-        )
+        clones = signed | "Clones" >> StoreBuckets(bucketed_clones, self.scratch, (catalog, self.buckets))
         return (
             (keyed, clones)
             | "Flatten" >> beam.Flatten()
-            | "Bucket" >> beam.GroupByKey()
+            | "Bucket" >> GroupBuckets()
             | "Unique" >> beam.Map(unique_of_bucket).with_output_types(pa.Table)
             | "Group" >> Gather(store_grouped, (self.scratch,))
         )
