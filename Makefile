@@ -77,7 +77,9 @@ $(PEERS)/.peers: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(PEERS)/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["peers"], sep="\n")' > $(PEERS)/peers.txt
-	$(PEERS)/bin/python -m pip install --quiet -c requirements.lock -r $(PEERS)/peers.txt
+	sed -n 's/ *\\$$//; /^lxml=/d; /^[a-z]/p' requirements.lock > $(PEERS)/pins.txt  # hashes pin all or nothing
+	$(PEERS)/bin/python -m pip install --quiet --upgrade pip  # that of Python 3.11 stumbles over lxml's extras
+	$(PEERS)/bin/python -m pip install --quiet -c $(PEERS)/pins.txt -r $(PEERS)/peers.txt
 	@touch $@
 
 clean:
