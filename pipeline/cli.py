@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from pipeline.cli_snapshots import snapshots_app
 from schemas.errors import INTERRUPTED, CopydeskError
 
 _BEAM_FLAGS: list[str] = []  # what stood behind `--`
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 explain_app = typer.Typer(no_args_is_help=True, help="Say why an article, a pair or a line is where it is.")
 app.add_typer(explain_app, name="explain")
+app.add_typer(snapshots_app, name="snapshots")
 
 Output = Annotated[Path, typer.Argument(metavar="OUT", help="The dataset folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -131,33 +133,6 @@ def outlets_command(
         _print_json(facts) if as_json else show_lines(Console(), facts)
 
 
-@app.command("snapshots")
-def snapshots_command(output: Output, as_json: AsJson = False) -> None:
-    """List the snapshots of OUT, the current one marked."""
-    from pipeline.commit import open_dataset
-
-    dataset, _ = open_dataset(output)
-    current = dataset.current.resolve().name
-    rows = [
-        {
-            "snapshot": manifest.snapshot,
-            "current": f"{manifest.snapshot:06d}" == current,
-            "created": manifest.created,
-            "run_id": manifest.run_id,
-            "contract": manifest.contract,
-            **manifest.summary,
-        }
-        for manifest in dataset.manifests()
-    ]
-    if as_json:
-        _print_json(rows)
-        return
-    for row in rows:
-        mark = "*" if row["current"] else " "
-        counts = f"{row['articles_kept']} articles, {row['copies']} copies, {row['stories']} stories"
-        typer.echo(f"{mark} {row['snapshot']:06d}  {row['created']}  {counts}")
-
-
 @explain_app.command("article")
 def explain_article_command(
     output: Output, article: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False
@@ -221,8 +196,8 @@ def _split(words: list[str]) -> tuple[list[str], str, list[str]]:
 
 
 def _explain(output: Path, find: Callable[[], Mapping[str, Any]], *, as_json: bool) -> None:
-    from pipeline.commit import open_dataset
     from pipeline.explain import show
+    from pipeline.reading import open_dataset
 
     open_dataset(output)
     facts = find()

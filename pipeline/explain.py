@@ -12,8 +12,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.commit import open_dataset, table_folder
 from pipeline.config import Config
+from pipeline.reading import open_dataset, table_folder
 from pipeline.verdict import bands_met, side_by_side, what_would_turn_it
 from schemas.errors import UsageError
 from schemas.ids import parse_id
@@ -168,7 +168,7 @@ def _short(value: Any) -> str:
 
 def _thresholds(output: Path) -> tuple[Config, str]:
     """The options of match and copies that the newest snapshot was made with, or the shipped ones; and which."""
-    _, manifest = open_dataset(output)
+    manifest = open_dataset(output)
     if not manifest.thresholds:
         return Config(), "The shipped ones are assumed: this snapshot's manifest does not hold its own."
     try:

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.commit import Attempt, Manifest, table_folder
+from pipeline.commit import Attempt
+from pipeline.manifests import Manifest
+from pipeline.reading import table_folder
 
 _POLL_SECONDS = 0.2
 _MOST_STORIES = 12
