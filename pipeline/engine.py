@@ -10,16 +10,19 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from schemas.errors import INTERRUPTED, UsageError
+from schemas.errors import INTERRUPTED, UsageError, WorkerLost
 
 DEFAULT_RUNNER = "FnApiRunner"
 _GRACE_SECONDS = 5.0  # for Beam to notice that its workers are gone
+_LOST_SECONDS = 20.0  # within which Beam itself notices that a worker died, if it ever does
+_WORKER = b"apache_beam.runners.worker.sdk_worker_main"
 _FIXED = ("--no_save_main_session", "--default_sdk_harness_log_level=WARNING")
 
 
@@ -87,6 +90,49 @@ def interruptible() -> Iterator[None]:
         watchdog.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def noticing_lost_workers() -> Iterator[None]:
+    """End the process when one of its worker processes died and Beam waits for it for good.
+
+    Beam notices most deaths within seconds, but not that of a worker that had not yet said that it is there.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        seen: set[int] = set()
+        missing_since: float | None = None
+        while not done.wait(1.0):
+            alive = sdk_workers(os.getpid())
+            seen |= alive
+            if seen == alive:
+                continue
+            missing_since = missing_since or time.monotonic()
+            if time.monotonic() - missing_since > _LOST_SECONDS:
+                for child in _descendants(os.getpid()):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child, signal.SIGKILL)
+                os.write(2, f"copydesk: {WorkerLost()}\n".encode())
+                os._exit(WorkerLost.exit_code)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def sdk_workers(driver: int) -> set[int]:
+    """The worker processes that Beam started for a driver."""
+    found = set()
+    for child in _descendants(driver):
+        with contextlib.suppress(OSError):
+            if _WORKER in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+                found.add(child)
+    return found
 
 
 def _descendants(process: int) -> list[int]:

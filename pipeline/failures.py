@@ -44,10 +44,7 @@ def _explained(error: Exception, output: Path) -> CopydeskError | None:
     else:
         named = [match[2] for match in _ERRNO.finditer(str(error)) if int(match[1]) in _OF_DISKS]
         if not named and _LOST.search(str(error)):
-            return WorkerLost(
-                "a worker process died; nothing was committed: run it again; if it dies again, it may lack memory: "
-                "use fewer --workers"
-            )
+            return WorkerLost()
         if not named:
             return None
         reason = named[-1].strip()

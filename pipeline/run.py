@@ -17,7 +17,7 @@ from apache_beam.metrics.metric import MetricsFilter
 
 from pipeline.commit import Attempt, Change, Dataset
 from pipeline.config import Config
-from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, pipeline_options
+from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, noticing_lost_workers, pipeline_options
 from pipeline.failures import explained
 from pipeline.graph import Folders, build
 from pipeline.manifests import Manifest
@@ -94,7 +94,7 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
         if watch:
             watch(attempt)
         with explained(dataset.root):
-            with interruptible(), empty as pipeline:
+            with interruptible(), noticing_lost_workers(), empty as pipeline:
                 folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier)
                 build(pipeline, plan.items, _refused(plan), request.config, folders)
             files = _staged_files(attempt.files)

@@ -68,6 +68,13 @@ class WorkerLost(CopydeskError):
 
     exit_code = 7
 
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__(
+            "a worker process died; nothing was committed: run it again; if it dies again, it may lack memory: "
+            "use fewer --workers"
+        )
+
 
 class RejectReason(StrEnum):
     """Why an input could not be used."""
