@@ -1,4 +1,4 @@
-"""The command line: `copydesk run | extract | explain | outlets | snapshots | schema`.
+"""The command line: `copydesk run | extract | explain | outlets | snapshots | doctor | schema`.
 
 Data goes to stdout, progress and messages to stderr. Exit codes are those of `schemas.errors`, and 130 when
 interrupted. Beam is imported only by the commands that need it, so that the others answer at once.
@@ -133,6 +133,21 @@ def outlets_command(
         _print_json(facts) if as_json else show_lines(Console(), facts)
 
 
+@app.command("doctor")
+def doctor_command(output: Output = Path(), as_json: AsJson = False) -> None:
+    """Check the installation, the machine, and OUT: its disk and every file of its snapshots. Exit 1 if one fails."""
+    from pipeline.doctor import examine
+
+    findings = examine(output)
+    if as_json:
+        _print_json([finding._asdict() for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.check:<16}  {finding.says}")
+    if not all(finding.passed for finding in findings):
+        raise typer.Exit(1)
+
+
 @explain_app.command("article")
 def explain_article_command(
     output: Output, article: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False
@@ -182,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         typer.echo(f"copydesk: {error}", err=True)
         return error.exit_code
     except OSError as error:
-        typer.echo(f"copydesk: {error}; nothing was committed", err=True)
+        typer.echo(f"copydesk: {error}", err=True)
         return CopydeskError.exit_code
     return 0
 

@@ -93,23 +93,23 @@ def interruptible() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def noticing_lost_workers() -> Iterator[None]:
+def noticing_lost_workers(workers: int) -> Iterator[None]:
     """End the process when one of its worker processes died and Beam waits for it for good.
 
-    Beam notices most deaths within seconds, but not that of a worker that had not yet said that it is there.
+    Beam notices most deaths within seconds, but not every one: measured, it waits on for a worker that dies before it
+    has said that it is there, and now and then for one that dies between two bundles.
     """
     done = threading.Event()
 
     def watch() -> None:
-        seen: set[int] = set()
-        missing_since: float | None = None
+        complete = time.monotonic()  # when all workers were last seen, or none yet
+        begun = False
         while not done.wait(1.0):
             alive = sdk_workers(os.getpid())
-            seen |= alive
-            if seen == alive:
-                continue
-            missing_since = missing_since or time.monotonic()
-            if time.monotonic() - missing_since > _LOST_SECONDS:
+            begun = begun or bool(alive)
+            if not begun or len(alive) >= workers:
+                complete = time.monotonic()
+            elif time.monotonic() - complete > _LOST_SECONDS:
                 for child in _descendants(os.getpid()):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(child, signal.SIGKILL)
@@ -117,12 +117,12 @@ def noticing_lost_workers() -> Iterator[None]:
                 os._exit(WorkerLost.exit_code)
 
     thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
+    if workers > 1:
+        thread.start()
     try:
         yield
     finally:
         done.set()
-        thread.join()
 
 
 def sdk_workers(driver: int) -> set[int]:

@@ -102,7 +102,7 @@ def _lines(output: Path) -> list[Facts]:
     """Rows of OUTLET_LINES, the most frequent first."""
     manifest = open_dataset(output)
     files = state_files(output, manifest, OUTLET_LINES.name)
-    tables = [pq.read_table(path, columns=_COLUMNS) for _, path in files]
+    tables = [pq.read_table(path, columns=_COLUMNS, schema=OUTLET_LINES.schema) for _, path in files]
     rows: list[Facts] = pa.concat_tables(tables).to_pylist() if tables else []
     return sorted(rows, key=lambda row: (-row["stories"], row["outlet"], row["example"] or ""))
 

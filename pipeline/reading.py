@@ -1,7 +1,11 @@
 """What readers of a dataset open: the snapshot that `current` shows, its tables and its state."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
 
 from pipeline.manifests import Manifest, Manifests
 from schemas.errors import ContractMismatch, UsageError
@@ -55,6 +59,14 @@ def table_folder(root: Path, table: str) -> Path:
     if table not in TABLES:
         raise UsageError(f"{table}: no such table; there are {', '.join(TABLES)}")
     return (root / "current").resolve() / table
+
+
+def read_rows(
+    root: Path, table: str, columns: Sequence[str] | None = None, where: ds.Expression | None = None
+) -> pa.Table:
+    """Rows of a table of the current snapshot; columns that an older contract lacked are null."""
+    files = ds.dataset(table_folder(root, table), schema=TABLES[table].schema, format="parquet")
+    return files.to_table(columns=None if columns is None else list(columns), filter=where)
 
 
 def is_all_there(root: Path, manifest: Manifest) -> bool:

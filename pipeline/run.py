@@ -94,7 +94,7 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
         if watch:
             watch(attempt)
         with explained(dataset.root):
-            with interruptible(), noticing_lost_workers(), empty as pipeline:
+            with interruptible(), noticing_lost_workers(request.workers), empty as pipeline:
                 folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier)
                 build(pipeline, plan.items, _refused(plan), request.config, folders)
             files = _staged_files(attempt.files)

@@ -49,7 +49,10 @@ def test_a_worker_that_dies_ends_the_run_and_the_next_one_heals(
                     workers = sorted(sdk_workers(driver.pid))
                 time.sleep(0.02)
             os.kill(workers[-1], signal.SIGKILL)
-            assert driver.wait(timeout=120) == 7, said.read_text()
+            try:
+                assert driver.wait(timeout=120) == 7, said.read_text()
+            finally:
+                driver.kill()
         assert "a worker process died; nothing was committed: run it again" in said.read_text()
         assert read_whole(out) == before[0].ids
         assert ended(run(after.path, out)) == 0
