@@ -182,9 +182,17 @@ class Dataset:
 
     @contextlib.contextmanager
     def committing(self) -> Iterator[None]:
-        """One process at a time changes what is visible."""
-        with (self.manifests.folder / ".lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        """One process at a time changes what is visible.
+
+        Raises:
+          UsageError, StorageFailed: the folder cannot be written.
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                lock = held.enter_context((self.manifests.folder / ".lock").open("wb"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError as error:
+                raise _unwritable(self.root, error) from error
             yield
 
     def _land(self, attempt: Attempt, base: int, change: Change) -> Manifest:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.commit import Dataset, live_bases
+from pipeline.failures import explained
 from pipeline.integrity import verify
 from pipeline.manifests import Manifest, Manifests, sync
 from pipeline.reading import open_dataset, shown
@@ -113,7 +114,8 @@ def roll_back(root: Path, number: int) -> Manifest:
     problems = verify(root, number).problems
     if any(not problem.path.startswith("snapshots/") for problem in problems):
         raise ContractMismatch(f"{root}: snapshot {number} is damaged: {problems[0].path} {problems[0].what}")
-    return Dataset(root).restore(manifest)
+    with explained(root):
+        return Dataset(root).restore(manifest)
 
 
 def collect(root: Path, retention: Retention, now: dt.datetime, *, dry_run: bool = False) -> Facts:
@@ -129,11 +131,13 @@ def collect(root: Path, retention: Retention, now: dt.datetime, *, dry_run: bool
       dry_run: only say what would go.
 
     Raises:
-      UsageError: there is no dataset.
+      UsageError: there is no dataset, or it cannot be written.
+      ContractMismatch: the manifest of the current snapshot is damaged.
+      StorageFailed: the disk refused.
     """
     open_dataset(root)
     dataset = Dataset(root)
-    with dataset.committing():
+    with explained(root), dataset.committing():
         going = _expired(root, retention, now)
         if dry_run:
             return {"removed": going, "files": 0, "bytes": 0, "dry_run": True}
