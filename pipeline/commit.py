@@ -16,20 +16,17 @@ import contextlib
 import datetime as dt
 import errno
 import fcntl
-import os
 import shutil
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from pipeline.change import Change, files_after, state_after
 from pipeline.manifests import Manifest, Manifests, conflict, is_newer, sync
 from pipeline.reading import check, shown
+from pipeline.views import Views
 from schemas.errors import CommitConflict, ContractMismatch, CopydeskError, NotShown, StorageFailed, UsageError
-from schemas.files import DataFile
 from schemas.tables import CONTRACT_VERSION
 
 _DRAFT = "manifest.json"
@@ -60,17 +57,6 @@ class Attempt:
         return self.folder / "scratch"
 
 
-@dataclass(frozen=True)
-class Change:
-    """What a run does to its base: staged files come, others go, the rest is listed again as it is."""
-
-    files: Sequence[DataFile] = ()  # staged; numbered on after the parts that stay in their partition
-    state: Sequence[DataFile] = ()  # staged; each takes the place of the one of its table, partition and part
-    removed: AbstractSet[str] | None = None  # paths of the base's files that go; None: all files of tables
-    fresh_state: bool = False  # the base's state goes too
-    about: Mapping[str, Any] = field(default_factory=dict)  # `run_id`, `summary` and so on of the manifest
-
-
 Rebase = Callable[[Manifest], Change]  # the newest snapshot → the same work done upon it
 
 
@@ -81,6 +67,7 @@ class Dataset:
         """Name the folder; nothing is touched yet."""
         self.root = root
         self.manifests = Manifests(root)
+        self.views = Views(root)
 
     @property
     def current(self) -> Path:
@@ -200,14 +187,14 @@ class Dataset:
         with self.committing():
             if self.newest() != base:
                 raise conflict(self.root, self.newest())
-            before = self.manifests.read(base) if base and _builds_on(change) else None
+            before = self.manifests.read(base) if base and change.builds_on_base else None
             manifest = Manifest(
                 snapshot=base + 1,
                 parent=base,
                 contract=CONTRACT_VERSION,
                 created=_now(),
-                files=_files_after(before, change, f"data/{attempt.name}"),
-                state=_state_after(before, change, f"state/{attempt.name}"),
+                files=files_after(before, change, f"data/{attempt.name}"),
+                state=state_after(before, change, f"state/{attempt.name}"),
                 **change.about,
             )
             moves = [(attempt.files, self.root / "data" / attempt.name)] if change.files else []
@@ -232,11 +219,11 @@ class Dataset:
           NotShown: the manifest is there, and then something failed.
           OSError: something failed before.
         """
-        view = self._hidden(manifest.snapshot)
+        view = self.views.hidden(manifest.snapshot)
         try:
-            self._link(manifest, view)
+            self.views.build(manifest, view)
             self.manifests.create(manifest, attempt.folder / _DRAFT)
-            self._show(view, manifest.snapshot)
+            self.views.show(view, manifest.snapshot)
         except (CommitConflict, OSError, KeyboardInterrupt) as error:
             if not self._has_created(manifest, attempt):
                 shutil.rmtree(view, ignore_errors=True)
@@ -273,15 +260,11 @@ class Dataset:
         newest = self.newest()
         if shown(self.root) != newest:
             with contextlib.suppress(ContractMismatch, FileNotFoundError):  # then it is damaged: `base` says so
-                self._finish(newest)
+                self.views.finish(self.manifests.read(newest))
         for folder in (self.root / "staging").iterdir():
             if not _is_owned(folder):
                 self._clear(folder)
-        for left in (self.root / "snapshots").glob(".*"):
-            if left.is_symlink():
-                left.unlink()
-            else:
-                shutil.rmtree(left)
+        self.views.clear()
 
     def _clear(self, dead: Path) -> None:
         """Remove what a dead run left: its moved files too, unless it died after its commit."""
@@ -294,42 +277,6 @@ class Dataset:
                     shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(dead, ignore_errors=True)  # its owner may be about it too
 
-    def _finish(self, number: int) -> None:
-        """Show a snapshot whose commit died after its manifest."""
-        if not (self.root / "snapshots" / f"{number:06d}").exists():
-            view = self._hidden(number)
-            self._link(self.manifests.read(number), view)
-            self._show(view, number)
-        else:
-            self._swap(number)
-
-    def _hidden(self, number: int) -> Path:
-        """A name under which a snapshot's folder can be built."""
-        return self.root / "snapshots" / f".{number:06d}-{uuid.uuid4().hex}"
-
-    def _link(self, manifest: Manifest, view: Path) -> None:
-        """Build a snapshot's folder: hard links to its files."""
-        view.mkdir()
-        for file in manifest.files:
-            target = view / file.link
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(self.root / file.path, target)
-        for folder, _, _ in os.walk(view):
-            sync(Path(folder))
-
-    def _show(self, view: Path, number: int) -> None:
-        """Give a snapshot's folder its name, and point `current` at it."""
-        view.rename(self.root / "snapshots" / f"{number:06d}")
-        sync(self.root / "snapshots")
-        self._swap(number)
-
-    def _swap(self, number: int) -> None:
-        """Point `current` at a snapshot, in one step."""
-        link = self.root / "snapshots" / f".current-{uuid.uuid4().hex}"
-        link.symlink_to(f"snapshots/{number:06d}")
-        link.replace(self.current)
-        sync(self.root)
-
 
 def live_bases(root: Path) -> set[int]:
     """The snapshots that runs alive began with: they may read its state."""
@@ -339,34 +286,6 @@ def live_bases(root: Path) -> set[int]:
             if _is_owned(folder):
                 found.add(int((folder / "lock").read_text()))
     return found
-
-
-def _builds_on(change: Change) -> bool:
-    return change.removed is not None or not change.fresh_state
-
-
-def _files_after(base: Manifest | None, change: Change, place: str) -> list[DataFile]:
-    """The tables' files of the next snapshot, parts of a partition numbered on."""
-    removed = change.removed
-    kept = [file for file in base.files if file.path not in removed] if base and removed is not None else []
-    parts = Counter[tuple[str, str]]()
-    for file in kept:
-        parts[file.table, file.partition] = max(parts[file.table, file.partition], file.part + 1)
-    added = [
-        file._replace(path=f"{place}/{file.path}", part=file.part + parts[file.table, file.partition])
-        for file in change.files
-    ]
-    return sorted([*kept, *added])
-
-
-def _state_after(base: Manifest | None, change: Change, place: str) -> list[DataFile]:
-    """The state's files of the next snapshot."""
-    kept = [] if base is None or change.fresh_state else base.state
-    gone = change.removed or frozenset()
-    known = {(file.table, file.partition, file.part): file for file in kept if file.path not in gone}
-    staged = [file._replace(path=f"{place}/{file.path}") for file in change.state]
-    known |= {(file.table, file.partition, file.part): file for file in staged}
-    return [known[name] for name in sorted(known)]
 
 
 def _verify(attempt: Attempt, change: Change) -> None:

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.metrics.metric import MetricsFilter
 
-from pipeline.commit import Attempt, Change, Dataset
+from pipeline.change import Change
+from pipeline.commit import Attempt, Dataset
 from pipeline.config import Config
 from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, noticing_lost_workers, pipeline_options
 from pipeline.failures import explained

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.commit import Change, Dataset
+from pipeline.change import Change
+from pipeline.commit import Dataset
 from pipeline.manifests import Manifest
 from schemas.files import DataFile
 

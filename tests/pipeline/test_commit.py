@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.commit import Attempt, Change, Dataset
+from pipeline.change import Change
+from pipeline.commit import Attempt, Dataset
 from pipeline.manifests import Manifest, Manifests
+from pipeline.views import Views
 from schemas.errors import CommitConflict, ContractMismatch, NotShown, UsageError
 from schemas.files import DataFile
 
@@ -191,14 +193,14 @@ def _break(monkeypatch: pytest.MonkeyPatch, owner: type, step: str, error: BaseE
     monkeypatch.setattr(owner, step, broken)
 
 
-@pytest.mark.parametrize("step", ["_show", "_swap"])
+@pytest.mark.parametrize("step", ["show", "swap"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 def test_a_commit_that_failed_after_its_manifest_says_so_and_is_finished_by_the_next(
     dataset: Dataset, step: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(dataset, b"one")
     with monkeypatch.context() as broken:
-        _break(broken, Dataset, step, error)
+        _break(broken, Views, step, error)
         with pytest.raises(NotShown, match="snapshot 2 is committed"):
             commit(dataset, b"two")
     assert seen(dataset) == b"one"
@@ -252,7 +254,7 @@ def test_a_commit_that_cannot_be_finished_says_how_to_go_back(
 ) -> None:
     first = commit(dataset, b"one")
     with monkeypatch.context() as broken:
-        _break(broken, Dataset, "_show", OSError(5, "Input/output error"))
+        _break(broken, Views, "show", OSError(5, "Input/output error"))
         with pytest.raises(NotShown):
             commit(dataset, b"two")
     (dataset.root / dataset.manifests.read(2).files[0].path).unlink()
