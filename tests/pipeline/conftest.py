@@ -1,6 +1,7 @@
 """Snapshots of made-up articles, without a run."""
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +16,12 @@ from schemas.files import DataFile
 
 Labels = Mapping[str, tuple[str, str | None]]
 Publish = Callable[[Labels], Manifest]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No machine loses its power in these tests."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture
