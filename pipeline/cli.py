@@ -63,6 +63,8 @@ def run_command(
     if result.unmatched:
         more = f" and {len(result.unmatched) - 1} more" if len(result.unmatched) > 1 else ""
         typer.echo(f"copydesk: {metadata}: no input is called {result.unmatched[0]}{more}", err=True)
+    for outlet in result.unknown_outlets:
+        typer.echo(f'copydesk: {config}: [clean.outlets."{outlet}"]: no article is of that outlet', err=True)
     if as_json:
         _print_json({"snapshot": result.manifest.snapshot, "repeated": result.repeated, **result.manifest.summary})
     else:
@@ -190,6 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app(ours, prog_name="copydesk")
     except SystemExit as done:
+        if isinstance(done.__context__, BrokenPipeError):
+            return 0  # all is done before it is printed, and whoever reads it has seen enough
         if done.code == INTERRUPTED:
             typer.echo("copydesk: interrupted; nothing was committed", err=True)
         return done.code if isinstance(done.code, int) else 0

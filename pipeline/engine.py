@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 
 from schemas.errors import INTERRUPTED, UsageError, WorkerLost
 
@@ -46,8 +46,10 @@ def new_pipeline(runner: str, options: PipelineOptions) -> beam.Pipeline:
     """An empty pipeline on a runner.
 
     Raises:
-      UsageError: Beam knows no such runner.
+      UsageError: Beam knows no such runner, or not where it is.
     """
+    if runner == "PortableRunner" and not options.view_as(PortableOptions).job_endpoint:
+        raise UsageError(f"--runner {runner}: needs `-- --job_endpoint=HOST:PORT`, the address of its job server")
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     try:
         return beam.Pipeline(runner=runner, options=options)

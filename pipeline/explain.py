@@ -87,8 +87,10 @@ def explain_pair(output: Path, left: str, right: str) -> Facts:
     """What two articles share, and what was made of it, by the thresholds that the dataset was made with.
 
     Raises:
-      UsageError: one of them is not there.
+      UsageError: one of them is not there, or both are one.
     """
+    if left == right:
+        raise UsageError(f"{left}: the same article twice; a pair has two")
     left, right = sorted((left, right))
     a, b = _article(output, left), _article(output, right)
     config, whose = _thresholds(output)
@@ -106,14 +108,22 @@ def explain_pair(output: Path, left: str, right: str) -> Facts:
         "about_bands": _ABOUT_BANDS,
     }
     if not found:
-        nothing = "No band, fingerprint or address brought them together, or they share no run of 25 words: no pair."
-        return facts | {"verdict": nothing}
+        return facts | {"verdict": _why_no_pair(config.match.quote_words, together=same["copy_id"])}
     (pair,) = found
     return facts | {
         "side_by_side": side_by_side(pair["passages"], b["text"]),
         "verdict": f"They were compared: {pair['relation']}, score {pair['score']:.3f}, Jaccard {pair['jaccard']:.3f}.",
         "other_verdict": what_would_turn_it(pair, config.copies, together=same["copy_id"]),
     }
+
+
+def _why_no_pair(quote_words: int, *, together: bool) -> str:
+    if together:
+        return "One copy through others, with which both were compared: no pair of their own."
+    return (
+        "No band, fingerprint or address brought them together, "
+        f"or they make no copy and share no run of {quote_words} words: no pair."
+    )
 
 
 def explain_line(output: Path, text: str) -> Facts:

@@ -51,7 +51,8 @@ def build(
     clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier)
     catalog = clean["catalog"] | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
     signed = clean["blocks"] | "Sign" >> SignArticles(config.match, scratch)
-    candidates = signed["signed"] | "Find" >> FindCandidates(config.match)
+    to_find = {"signed": signed["signed"], "catalog": catalog}
+    candidates = to_find | "Find" >> FindCandidates(config.match, scratch)
     verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match)
     copies = {"pairs": verified, "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch)
     stories = {"blocks": clean["blocks"], "copies": copies} | "Stories" >> ClusterStories(config.stories, scratch)

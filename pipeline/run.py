@@ -57,6 +57,7 @@ class Result:
     manifest: Manifest
     repeated: bool  # the snapshot was there already: nothing was done
     unmatched: Sequence[str]  # rows of the metadata file that name no input
+    unknown_outlets: Sequence[str] = ()  # those of [clean.outlets] that no article is of
 
 
 def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Result:
@@ -101,6 +102,7 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
             files = _staged_files(attempt.files)
             summary = _summary(attempt, files) | {"thinned_keys": _thinned_keys(pipeline)}
             _check_rejects(attempt, files, summary, request.config)
+            unknown = _unknown_outlets(attempt, files, request.config)
             about = {
                 "run_id": run_id,
                 "version": version("copydesk"),
@@ -111,7 +113,7 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
             }
             change = Change(files, _staged_files(attempt.state), fresh_state=request.fresh_memory, about=about)
             manifest = dataset.commit(attempt, change)
-        return Result(manifest, repeated=False, unmatched=idle)
+        return Result(manifest, repeated=False, unmatched=idle, unknown_outlets=unknown)
 
 
 def _run_id(request: Request, plan: Plan) -> str:
@@ -197,6 +199,14 @@ def _check_rejects(attempt: Attempt, files: Sequence[DataFile], summary: Mapping
         f"{refused} of {records} records were rejected, most as {example['reason']} ({counts[0]['counts']}), "
         f"for example {where}: {example['detail']}; nothing was committed (limits: [rejects] in the configuration)"
     )
+
+
+def _unknown_outlets(attempt: Attempt, files: Sequence[DataFile], config: Config) -> list[str]:
+    """Outlets that the configuration has rules for and no article is of: misspelt, or without news today."""
+    if not config.clean.outlets:
+        return []
+    columns = [_column(attempt, file, "outlet") for file in files if file.table == "articles"]
+    return sorted(set(config.clean.outlets).difference(*(pc.unique(column).to_pylist() for column in columns)))
 
 
 def _rows(files: Sequence[DataFile], table: str) -> int:

@@ -4,6 +4,7 @@ Inside the flow an id is a signed 64-bit integer that is never negative (Beam's 
 unsigned ones); in the tables it is text, because JSON readers round integers above 2**53.
 """
 
+import string
 import unicodedata
 from collections.abc import Iterable
 
@@ -59,7 +60,7 @@ def parse_id(text: str) -> int:
     Raises:
       ValueError: `text` is not sixteen hexadecimal digits.
     """
-    if len(text) != _DIGITS:
+    if len(text) != _DIGITS or not set(text) <= set(string.hexdigits):
         message = f"{text!r} is not an id: expected {_DIGITS} hexadecimal digits"
         raise ValueError(message)
     return int(text, 16)

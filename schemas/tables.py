@@ -119,7 +119,7 @@ ARTICLES = Table(
             6,
             "copy_similarity",
             pa.float32(),
-            "Score of the pair with the copy's representative, 0 to 1; null where it was not compared.",
+            "Score of the pair with the copy's representative, 0 to 1; null where it is next to nothing or not known.",
         ),
         Column(
             7, "outlet", pa.string(), "The publisher: a registrable domain or a given name; null when nothing says so."

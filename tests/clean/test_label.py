@@ -167,6 +167,17 @@ def test_a_brief_that_is_all_caption_keeps_it_and_says_so() -> None:
     assert articles["quality_flags"].to_pylist() == [["captions-as-body"]]
 
 
+def test_captions_are_body_in_a_gallery_sent_as_text_and_not_beside_a_report() -> None:
+    captions = [f"Hide caption {tree} trees are planted along the quay on Monday. Credit: AP" for tree in NAMES]
+    gallery = story("Oak") + captions
+    report = [line for tree in NAMES[:4] for line in story(tree)] + captions[:4]
+    few = story("Elm")[:1] + captions[:3]
+    records = (record(n, "\n".join(lines)) for n, lines in enumerate((gallery, report, few)))
+    articles, _ = clean_tables([raw(*records)], CleanOptions())
+    assert articles["text"].to_pylist() == ["\n".join(lines) for lines in (gallery, report[:12], few[:1])]
+    assert articles["quality_flags"].to_pylist() == [["captions-as-body"], [], []]
+
+
 def test_a_page_with_broken_linked_data_does_not_cost_its_block() -> None:
     linked = '{"@type": "NewsArticle", "headline": "Elm closed \\ud83d", "datePublished": "2024-03-05T09:00:00Z"}'
     body = "".join(f"<p>{line}</p>" for line in story("Elm") * 2)

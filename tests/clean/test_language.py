@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from schemas.labels import LABEL_CODES, Label
-from transforms.clean.language import SAMPLE, settle_language, with_languages
+from transforms.clean.language import settle_language, with_languages
+from transforms.clean.languagekernel import SAMPLE
 
 SENTENCES = {
     "en": "The harbour was closed for two days because the fog would not lift, and the ferries had to wait at the pier.",
@@ -118,7 +119,7 @@ def test_a_block_is_settled_by_body_lines_and_what_a_record_gives_stays() -> Non
     body = [(Label.BODY, SENTENCES["fr"])]
     furniture = [(Label.FURNITURE, SENTENCES["en"])]
     parsed, lines = block([("en", furniture + body), (None, body + furniture), ("en", body), (None, []), ("de", [])])
-    settled = with_languages(parsed, lines, [None, None, "en", None, None])
+    settled = with_languages(parsed, lines, pa.array([None, None, "en", None, None]))
     assert settled["language"].to_pylist() == ["fr", "fr", "en", None, "de"]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from transforms.match.frequencies import count_grams, smallest_of_group
 from transforms.match.options import FURNITURE_BIT
-from transforms.match.shingles import by_bucket, mark_furniture, winnow
+from transforms.match.shingles import by_bucket, evident_hashes, mark_furniture, winnow
 
 _ARTICLES = st.lists(
     st.tuples(st.lists(st.integers(1, 12), max_size=8), st.integers(0, 2), st.booleans()), min_size=1, max_size=8
@@ -62,9 +62,23 @@ def test_articles_that_share_a_window_share_a_chosen_gram(grams: list[int], data
     assert set(joined[: len(grams)][chosen[: len(grams)]]) & set(joined[len(grams) :][chosen[len(grams) :]])
 
 
-@given(st.lists(st.integers(0, 2**64 - 1), max_size=50))
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=50), st.sampled_from([0, 3, 61]))
 @settings(deadline=None)
-def test_bucketing_keeps_order_inside_a_bucket(keys: list[int]) -> None:
-    order, bounds = by_bucket(np.array(keys, np.uint64), 8)
+def test_bucketing_keeps_order_inside_a_bucket(keys: list[int], shift: int) -> None:
+    order, ordered, bounds = by_bucket(np.array(keys, np.uint64), 8, shift)
     for bucket in range(8):
-        assert order[bounds[bucket] : bounds[bucket + 1]].tolist() == [i for i, k in enumerate(keys) if k % 8 == bucket]
+        expected = [i for i, k in enumerate(keys) if (k >> shift) % 8 == bucket]
+        assert order[bounds[bucket] : bounds[bucket + 1]].tolist() == expected
+    assert ordered.tolist() == [keys[i] for i in order]
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(1, 9)), max_size=12), max_size=5))
+@settings(deadline=None)
+def test_what_is_signed_is_the_evidence_of_articles_that_have_enough(articles: list[list[tuple[int, int]]]) -> None:
+    grams = np.array([gram for article in articles for gram, _ in article], np.uint64)
+    frequency = np.array([number for article in articles for _, number in article], np.uint16)
+    offsets = np.concatenate([[0], np.cumsum([len(article) for article in articles], dtype=np.int64)]).astype(np.int64)
+    hashes, bounds = evident_hashes(grams, frequency, offsets, 5, 3)
+    for row, article in enumerate(articles):
+        evidence = [gram >> 32 for gram, number in article if number <= 5]
+        assert hashes[bounds[row] : bounds[row + 1]].tolist() == (evidence if len(evidence) >= 3 else [])

@@ -14,10 +14,12 @@ from schemas.ids import stable_hash
 from schemas.labels import RELATION_CODES, Relation
 from transforms.match.bare import catalog_of, match_blocks
 from transforms.match.candidates import (
+    CANDIDATES,
     FindCandidates,
     bucketed_clones,
     bucketed_pairs,
     clone_pairs,
+    group_pairs,
     pairs_of_bucket,
     unique_of_bucket,
 )
@@ -111,7 +113,8 @@ def test_clones_are_paired_with_the_first_alone(blocks_of: Blocks, prose: Prose,
     pairs = match_blocks(refs, OPTIONS, str(tmp_path))
     assert pairs.num_rows == 299
     assert set(pairs["left"].to_pylist()) == {min(stable_hash("test", f"a{k}") for k in range(300))}
-    assert sum(clone_pairs(ref).num_rows for ref in refs) == 299
+    catalog = store_new(catalog_of(refs), str(tmp_path), "catalog")
+    assert sum(clone_pairs(ref, catalog).num_rows for ref in refs) == 299
 
 
 def test_short_clones_are_one_text_though_they_hold_little_evidence(
@@ -222,8 +225,9 @@ def test_a_clone_at_the_same_address_is_one_pair_even_where_its_outlet_has_other
         ]
         refs = blocks_of(articles)
         match_blocks(refs, OPTIONS, str(tmp_path))
-        keyed = [met for key in range(OPTIONS.key_buckets) for met in bucketed_pairs(key, refs, OPTIONS, 16)]
-        met = [*keyed, *(met for ref in refs for met in bucketed_clones(ref, 16))]
+        catalog = store_new(catalog_of(refs), str(tmp_path), "catalog")
+        keyed = [met for key in range(OPTIONS.key_buckets) for met in bucketed_pairs(key, refs, catalog, OPTIONS, 16)]
+        met = [*keyed, *(met for ref in refs for met in bucketed_clones(ref, catalog, 16))]
         tables = [unique_of_bucket((bucket, [table for at, table in met if at == bucket])) for bucket in range(16)]
         pairs = [tuple(pair.values()) for table in tables for pair in table.to_pylist()]
         assert len(pairs) == len(set(pairs)) >= 1
@@ -246,7 +250,8 @@ def test_articles_without_words_and_blocks_without_articles_cost_nobody_a_pair(
 def test_a_hot_key_is_thinned_and_counted(blocks_of: Blocks, prose: Prose, tmp_path: Path) -> None:
     refs = blocks_of([{"id": f"a{k}", "identity": 5, "text": prose(50 + k, 1)} for k in range(40)])
     match_blocks(refs, OPTIONS, str(tmp_path))
-    found = [pairs_of_bucket(bucket, refs, 10) for bucket in range(OPTIONS.key_buckets)]
+    catalog = store_new(catalog_of(refs), str(tmp_path), "catalog")
+    found = [pairs_of_bucket(bucket, refs, catalog, 10) for bucket in range(OPTIONS.key_buckets)]
     assert sum(thinned for _, thinned in found) == 1
     assert sum(pairs.num_rows for pairs, _ in found) < 40 * 8
 
@@ -264,13 +269,24 @@ def test_the_pairs_do_not_depend_on_order_or_blocks(blocks_of: Blocks, prose: Pr
     assert expected.num_rows == 9
 
 
+def test_the_pairs_of_articles_that_are_near_each_other_stand_together() -> None:
+    draw = random.Random(5)
+    pairs = [(a, b) for first in range(0, 300, 3) for a in range(first, first + 3) for b in range(a + 1, first + 3)]
+    pairs += [(n, n + 4_000_000) for n in range(300)]  # each has a neighbour that nobody else has
+    draw.shuffle(pairs)
+    tables = [pa.table([list(side) for side in zip(*pairs[at::2], strict=True)], schema=CANDIDATES) for at in range(2)]
+    grouped = [tuple(pair.values()) for pair in group_pairs(tables).to_pylist()]
+    assert sorted(grouped) == sorted(pairs)
+    assert grouped[:6] == [(0, 1), (0, 2), (0, 4_000_000), (1, 2), (1, 4_000_001), (2, 4_000_002)]
+    assert group_pairs([]).num_rows == 0
+
+
 def test_signatures_of_another_rule_are_refused(blocks_of: Blocks, prose: Prose, tmp_path: Path) -> None:
     refs = blocks_of([{"id": "a", "text": prose(80)}, {"id": "b", "text": prose(80) + " more words"}])
-    pairs = match_blocks(refs, OPTIONS, str(tmp_path))
+    match_blocks(refs, OPTIONS, str(tmp_path))
+    candidates = pa.table([[0], [1]], schema=CANDIDATES)
     with pytest.raises(ContractMismatch, match="sign it again"):
-        verify_pairs(
-            pairs.select(["left", "right"]), catalog_of(refs), MatchOptions(signature=SignatureRule(version=99))
-        )
+        verify_pairs(candidates, catalog_of(refs), MatchOptions(signature=SignatureRule(version=99)))
 
 
 def test_the_graph_finds_what_the_bare_functions_find(blocks_of: Blocks, prose: Prose, tmp_path: Path) -> None:
@@ -284,7 +300,7 @@ def test_the_graph_finds_what_the_bare_functions_find(blocks_of: Blocks, prose: 
     with beam.Pipeline("FnApiRunner") as pipeline:
         stored = pipeline | "Catalog" >> beam.Create([catalog])
         signed = pipeline | "Blocks" >> beam.Create(refs) | SignArticles(OPTIONS, str(tmp_path), buckets=4)
-        candidates = signed["signed"] | FindCandidates(OPTIONS)
+        candidates = {"signed": signed["signed"], "catalog": stored} | FindCandidates(OPTIONS, str(tmp_path))
         verified = {"candidates": candidates, "catalog": stored} | VerifyPairs(OPTIONS)
         _ = verified | "Keep" >> beam.Map(store_new, str(tmp_path), "kept")
     found = concat([load(str(path)) for path in sorted(tmp_path.glob("kept-*.arrow"))], PAIRS)

@@ -1,6 +1,9 @@
 """The command line: what is asked wrongly is named, and costs nothing."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from pipeline.cli import main
         (["run", "nowhere.txt", "--output", "out"], "nowhere.txt"),
         (["run", "article.txt", "--output", "out", "--", "--no_such_beam_flag=1"], "--no_such_beam_flag"),
         (["run", "article.txt", "--output", "out", "--runner", "NoSuchRunner"], "NoSuchRunner"),
+        (["run", "article.txt", "--output", "out", "--runner", "PortableRunner"], "--job_endpoint"),
         (["run", "article.txt", "--output", "out", "--workers", "0"], "--workers"),
         (["run", "article.txt", "--output", "store://bucket/out"], "store:/"),
         (["run", "article.txt", "--output", "out", "--config", "nowhere.toml"], "nowhere.toml"),
@@ -82,6 +86,16 @@ def test_a_metadata_file_that_does_not_fit_names_the_row(
     article.write_text("Headline\n\nBody.")
     assert main(["run", str(article), "--output", str(tmp_path / "out"), "--metadata", str(path)]) == 2
     assert named in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "schema"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -197,6 +197,8 @@ def test_snapshots_and_explanations_can_be_read(out: Path, capsys: pytest.Captur
     assert [both["left"] for both in facts["side_by_side"]] == pair["passages"]
     assert all(both["right"] for both in facts["side_by_side"])
     assert "fewer shared words would part them" in facts["other_verdict"]
+    assert main(["explain", "pair", str(out), pair["left_id"], pair["left_id"]]) == 2
+    assert "the same article twice" in capsys.readouterr().err
     assert main(["explain", "article", str(out), "0123456789abcdef"]) == 2
     assert "no such article" in capsys.readouterr().err
 
@@ -227,6 +229,32 @@ def test_bad_inputs_cost_nothing_but_themselves(records: list[Record], write_jso
         ("nothing-in-here", "empty"),
     }
     assert {row["source_id"] for row in rows(tmp_path / "out", "articles")} == {record["id"] for record in records[:6]}
+
+
+def test_rules_for_an_outlet_that_no_article_is_of_are_named(
+    records: list[Record], write_jsonl: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "c.toml"
+    known = records[0]["outlet"]
+    config.write_text("".join(f'[clean.outlets."{name}"]\nremove = ["x"]\n' for name in (known, "misspelt.example")))
+    path = write_jsonl(tmp_path / "in.jsonl", records[:3])
+    assert main(["run", str(path), "--output", str(tmp_path / "out"), "--config", str(config), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["articles_kept"] == 3
+    assert '"misspelt.example"' in shown.err
+    assert known not in shown.err
+
+
+def test_with_stories_switched_off_no_article_has_one(
+    records: list[Record], write_jsonl: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, out = tmp_path / "c.toml", tmp_path / "out"
+    config.write_text("[stories]\nenabled = false\n")
+    path = write_jsonl(tmp_path / "in.jsonl", records[:3])
+    assert main(["run", str(path), "--output", str(out), "--config", str(config), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stories"] == 0
+    assert {row["story_id"] for table in ("articles", "copies") for row in rows(out, table)} == {None}
+    assert main(["explain", "article", str(out), rows(out, "articles")[0]["article_id"]]) == 0
 
 
 def test_a_headline_of_brackets_is_shown_as_it_is(

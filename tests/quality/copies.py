@@ -1,12 +1,9 @@
 """More figures about copies: other seeds, no furniture at all, real pairs by relation, a ten times larger set.
 
-    python -m tests.quality.copies SHARED [--only seeds,plain,real,natural,scale]
-
 Each goes through `copydesk run` at the shipped defaults, without stories. The sets are made by the scripts that come
-with the labelled data. Prints one table; `scale` (120,000 rows) takes minutes and is only measured when it is named.
+with the labelled data.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -21,7 +18,7 @@ _KEPT = ("ari", "bcubed_f1", "bcubed_p", "bcubed_r", "biggest_over_merge", "miss
 _RELATIONS = ("same", "abridged", "version", "embedded", "quotes", "furniture", "event")
 
 
-def seeds(shared: Path, work: Path) -> Figures:
+def syndication(shared: Path, work: Path) -> Figures:
     """Simulated syndication under other seeds, and the worst of them."""
     figures: Figures = {}
     for seed in SEEDS:
@@ -48,36 +45,38 @@ def plain(shared: Path, work: Path) -> Figures:
     return {"plain.ari": with_filters, "plain.ari_without_filters": without, "plain.gain": with_filters - without}
 
 
-def real(shared: Path, work: Path) -> Figures:
+def real_pairs(shared: Path, work: Path) -> Figures:
     """Real pairs read by hand: how many of each relation were taken for copies."""
     pairs = shared / "data/neardup/real_pairs.jsonl.gz"
     groups = _groups(shared, work, pairs)
     scoring = scorer(shared, "evaluate_pairs")
     known = scoring.read_pairs(str(pairs))
     report = scoring.evaluate(known, scoring.predict(known, groups, None, 0.5))
-    figures = {f"real.{key}": report["all"][key] for key in ("f1", "precision", "recall")}
+    figures = {f"real_pairs.{key}": report["all"][key] for key in ("f1", "precision", "recall")}
     for relation in _RELATIONS:
         cell = report["by_relation"].get(relation, {"pairs": 0, "predicted_copy": 0})
         figures |= {
-            f"real.{relation}.pairs": cell["pairs"],
-            f"real.{relation}.taken_for_copies": cell["predicted_copy"],
+            f"real_pairs.{relation}.pairs": cell["pairs"],
+            f"real_pairs.{relation}.taken_for_copies": cell["predicted_copy"],
         }
     return figures
 
 
-def natural(shared: Path, work: Path) -> Figures:
-    """Natural pairs read by hand: "same" ones with containment of .75 or more, all "same" ones, the others joined."""
+def natural_pairs(shared: Path, work: Path) -> Figures:
+    """Natural pairs read by hand: those joined of the "same", of those with containment of .75, of the different."""
     pairs = shared / "data/neardup/natural_pairs.jsonl.gz"
     groups = _groups(shared, work, pairs)
     figures: Figures = {}
     for pair in rows_of(pairs):
+        if pair["label"] == "partial":
+            continue  # either way is right
         joined = groups[pair["a"]["id"]] == groups[pair["b"]["id"]]
         names = [pair["label"]]
         if pair["label"] == "same" and pair["containment5"] >= 0.75:
             names.append("same_contained")
         for name in names:
-            figures[f"natural.{name}.pairs"] = figures.get(f"natural.{name}.pairs", 0) + 1
-            figures[f"natural.{name}.joined"] = figures.get(f"natural.{name}.joined", 0) + joined
+            figures[f"natural_pairs.{name}.pairs"] = figures.get(f"natural_pairs.{name}.pairs", 0) + 1
+            figures[f"natural_pairs.{name}.joined"] = figures.get(f"natural_pairs.{name}.joined", 0) + joined
     return figures
 
 
@@ -118,26 +117,10 @@ def _groups(shared: Path, work: Path, pairs: Path) -> dict[str, str]:
     return {row["source_id"]: row["copy_id"] for row in articles(out, "source_id", "copy_id")}
 
 
-COPY_MEASURES: Mapping[str, Callable[[Path, Path], Figures]] = {
-    "seeds": seeds,
+MEASURES: Mapping[str, Callable[[Path, Path], Figures]] = {
+    "syndication": syndication,
     "plain": plain,
-    "real": real,
-    "natural": natural,
+    "real_pairs": real_pairs,
+    "natural_pairs": natural_pairs,
     "scale": scale,
 }
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shared", type=Path, help="the folder with data/ and eval/")
-    parser.add_argument("--only", default="seeds,plain,real,natural", help=f"of {', '.join(COPY_MEASURES)}")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="copydesk-copies-") as folder:
-        for name in arguments.only.split(","):
-            for figure, value in COPY_MEASURES[name](arguments.shared.resolve(), Path(folder)).items():
-                print(f"{figure:<40} {value:9.4f}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,7 +11,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -183,20 +182,6 @@ def neardup(shared: Path, work: Path) -> Figures:
     return {f"neardup.{name}": value for name, value in clusters(shared, truth, out, "cluster", "copy_id").items()}
 
 
-def real_pairs(shared: Path, work: Path) -> Figures:
-    """Real pairs read by hand, run over the base articles plus theirs."""
-    base = {row["id"]: row for row in rows_of(shared / "data/neardup/base.jsonl.gz")}
-    for pair in rows_of(shared / "data/neardup/real_pairs.jsonl.gz"):
-        base |= {pair[side]["id"]: pair[side] for side in "ab"}
-    out = work / "real"
-    copydesk("run", write_rows(work / "real.jsonl", base.values()), "--output", out)
-    scoring = scorer(shared, "evaluate_pairs")
-    pairs = scoring.read_pairs(str(shared / "data/neardup/real_pairs.jsonl.gz"))
-    groups = {row["source_id"]: row["copy_id"] for row in articles(out, "source_id", "copy_id")}
-    report = scoring.evaluate(pairs, scoring.predict(pairs, groups, None, 0.5))["all"]
-    return {f"real_pairs.{name}": report[name] for name in ("f1", "precision", "recall")}
-
-
 def stories(shared: Path, work: Path) -> Figures:
     """Seven sets of articles labelled by event, one setting."""
     figures: Figures = {}
@@ -232,16 +217,6 @@ def fingerprint(shared: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def measure(shared: Path, only: Iterable[str] = ()) -> Figures:
-    """Measure everything, or only what is named."""
-    chosen = list(only) or list(MEASURES)
-    figures: Figures = {}
-    with tempfile.TemporaryDirectory(prefix="copydesk-quality-") as folder:
-        for name in chosen:
-            figures |= MEASURES[name](shared, Path(folder))
-    return figures
-
-
 def _minute(text: str | None) -> datetime | None:
     """A time in UTC without its seconds."""
     when = datetime.fromisoformat(text) if text else None
@@ -269,6 +244,5 @@ MEASURES: Mapping[str, Callable[[Path, Path], Figures]] = {
     "languages": languages,
     "neardup": neardup,
     "independence": independence,
-    "real_pairs": real_pairs,
     "stories": stories,
 }

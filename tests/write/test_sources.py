@@ -33,6 +33,8 @@ def test_without_an_agency_the_earliest_is_as_likely_as_the_dates_are_complete()
     assert likely_source([None] * 2, ["a", "b"], [5, None]) == Source("a", "earliest", 0.5)
     assert likely_source([None] * 2, ["b", "a"], [5, 5]) == Source("a", "earliest", 0.5)
     assert likely_source([None] * 2, ["a", None], [None, None]) == Source(None, None, None)
+    assert likely_source([None] * 3, ["b", None, "a"], [5, 5, 7]) == Source("b", "earliest", 1.0)
+    assert likely_source([None] * 2, ["a", None], [5, 3]) == Source(None, None, None)
 
 
 def test_the_minor_version_only_adds_columns_that_may_be_null() -> None:

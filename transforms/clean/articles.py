@@ -9,6 +9,7 @@ No text passes a shuffle: lines wait in scratch, and what is shuffled are keys.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 import apache_beam as beam
@@ -166,8 +167,11 @@ def learned_of_bucket(
 def bucketed_records(parsed: Parsed) -> Iterator[tuple[int, pa.Table]]:
     """Article ids by bucket."""
     bucket = parsed.records["article_id"].to_numpy() % BUCKETS
-    for number in np.unique(bucket).tolist():
-        yield number, parsed.records.filter(pa.array(bucket == number))
+    order = np.argsort(bucket, kind="stable")
+    numbers, starts = np.unique(bucket[order], return_index=True)
+    records = parsed.records.take(pa.array(order))
+    for number, (start, stop) in zip(numbers.tolist(), pairwise([*starts.tolist(), len(order)]), strict=True):
+        yield number, records.slice(start, stop - start)
 
 
 def records_of(base: str, parsed: pa.Table) -> pa.Table:

@@ -26,6 +26,7 @@ _BODY, _FURNITURE, _CAPTION, _CREDIT = (
     LABEL_CODES[label] for label in (Label.BODY, Label.FURNITURE, Label.CAPTION, Label.CREDIT)
 )
 _SENTENCE = 5  # words; a shorter caption is no text
+_GALLERY_CAPTIONS, _GALLERY_SHARE = 4, 0.5  # so many captions with so many words, to those of the body, are a gallery
 _MEMORY_RULE, _PLACE_RULE = "outlet-memory", "outlet-place"
 _MOSTLY = 0.5
 _DOUBT = 0.5  # what one story that nothing is known of would give a place
@@ -112,8 +113,7 @@ def label_block(  # noqa: PLR0913, PLR0917 -- what is known of a block, side by 
         rule = pc.if_else(pa.array(taken), name, rule) if taken.any() else rule
 
     flags = _with_flag(parsed["quality_flags"].combine_chunks(), undone, "outlet-memory-undone")
-    pictured = np.bincount(row, label == _BODY, rows) == 0
-    captions = (label == _CAPTION) & pictured[row] & (words >= _SENTENCE)  # all that some briefs have
+    captions = _captions_as_body(row, rows, words, label, lines["signature"].to_numpy() == 0)
     label[captions] = _BODY
     flags = _with_flag(flags, np.bincount(row, captions, rows) > 0, "captions-as-body")
     body = label == _BODY
@@ -211,6 +211,17 @@ def _undone(  # noqa: PLR0913, PLR0917 -- the columns of a line
     before = np.bincount(row, words * body, rows)
     after = np.bincount(row, words * (body & ~remembered), rows)
     return (after < options.kept_share * before) & (after < before)
+
+
+def _captions_as_body(
+    row: NDArray[np.int32], rows: int, words: NDArray[np.int32], label: NDArray[np.int8], plain: BoolArray
+) -> BoolArray:
+    """Captions that are what the article says: it has no other text, or it is a gallery sent as plain text."""
+    captions = (label == _CAPTION) & (words >= _SENTENCE)
+    body = np.bincount(row, words * (label == _BODY), rows)
+    said = np.bincount(row, words * (captions & plain), rows)
+    gallery = (np.bincount(row, captions & plain, rows) >= _GALLERY_CAPTIONS) & (said >= _GALLERY_SHARE * body)
+    return captions & ((body == 0) | gallery)[row]
 
 
 def _gather(text: pa.Array, row: NDArray[np.int32], kept: BoolArray, rows: int) -> pa.Array:

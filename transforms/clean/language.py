@@ -5,10 +5,9 @@ are up to half of any paragraph). What sounds like none of the languages we know
 a declared one that we have no words of and that would be taken for the one found (`near` in data/languages.toml).
 """
 
+import functools
 import tomllib
-from collections.abc import Iterable
 from importlib import resources
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,14 +15,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas.labels import LABEL_CODES, Label
+from transforms.clean.languagekernel import SPACE, Scripts, score_samples, word_hash
+from transforms.clean.pagecues import table
+from transforms.clean.textlines import utf8
 
-SAMPLE = 300  # characters that are looked at (docs/decisions/0013-metadata.md)
 _LINES = 4  # of an article that may make up the sample
-_FEWEST_LETTERS, _FEWEST_WORDS = 15, 8
-_MAIN_SCRIPT = 0.6  # share of the letters
-_KANA_SHARE = 0.05  # of East Asian letters: Chinese has none, Japanese rarely under a third
-_LEAST_SHARE = 0.15  # of the words that are a language's function words: half in English, a quarter in Turkish
-_FEWEST_HITS, _CLEARER = 3, 1.5  # or so many of them, and so many times the runner-up
 _CLEAR, _CERTAIN = 1.25, 0.1  # times the score of what is declared, and the score, from which a text contradicts it
 
 # Unicode by blocks of 128: the script, or the language where the script has only one that a press is written in.
@@ -55,43 +51,57 @@ _BLOCKS = {
     "ko": (34, 35, *range(344, 432)),
 }
 _NAMES = tuple(_BLOCKS)
-_HAN, _KANA = _NAMES.index("han"), _NAMES.index("kana")
 _NONE = len(_NAMES)
 _LAST_PUNCTUATED = 0x3100  # below it a block holds letters and other signs
+_TABLES = tomllib.loads(resources.files(__package__).joinpath("data/languages.toml").read_text("utf-8"))
+_NEAR = {language: frozenset(others.split()) for language, others in _TABLES.pop("near").items()}
+_LANGUAGES = [list(_TABLES.get(name, [{"han": "zh", "kana": "ja"}.get(name, name)])) for name in _NAMES]
+_MOST = max(map(len, _LANGUAGES))
 
 
-class _Vocabulary(NamedTuple):
-    """The function words of the languages that share a script."""
+@functools.cache
+def _scripts() -> Scripts:
+    """Build the tables once a process."""
+    rows: dict[int, int] = {}
+    shares: list[NDArray[np.float32]] = []
+    for script, name in enumerate(_NAMES):
+        lists = [set(text.split()) for text in _TABLES.get(name, {}).values()]
+        for word in sorted(set().union(*lists)):
+            member = np.zeros(_MOST, np.float32)
+            member[[word in listed for listed in lists] + [False] * (_MOST - len(lists))] = 1
+            shares.append(np.stack((member, member / member.sum())))
+            rows[word_hash(script, word)] = len(shares)
+    words = table(rows)
+    return Scripts(
+        _script_of_characters(),
+        _folded_characters(),
+        words.keys,
+        words.values,
+        np.stack(shares),
+        np.array([len(_TABLES.get(name, ())) for name in _NAMES]),
+        _NAMES.index("han"),
+        _NAMES.index("kana"),
+    )
 
-    languages: list[str]
-    row: dict[str, int]
-    matrix: NDArray[np.float32]  # a row a word: 1 in each of its languages, then 1 shared among them
 
-
-def _vocabulary(words_of: dict[str, str]) -> _Vocabulary:
-    row = {
-        word: number for number, word in enumerate(sorted({w for words in words_of.values() for w in words.split()}))
-    }
-    member = np.zeros((len(row), len(words_of)), np.float32)
-    for column, words in enumerate(words_of.values()):
-        member[[row[word] for word in words.split()], column] = 1
-    return _Vocabulary(list(words_of), row, np.hstack((member, member / member.sum(1, keepdims=True))))
-
-
-def _script_of_characters() -> NDArray[np.int8]:
-    """The script of each letter of the first plane, `_NONE` for what is no letter."""
-    script = np.full(0x10000, _NONE, np.int8)
+def _script_of_characters() -> NDArray[np.uint8]:
+    script = np.full(0x10000, _NONE, np.uint8)
     for number, blocks in enumerate(_BLOCKS.values()):
         for block in blocks:
             script[block << 7 : (block + 1) << 7] = number
     script[[code for code in range(_LAST_PUNCTUATED) if not chr(code).isalpha()]] = _NONE
+    script[[code for code in range(_LAST_PUNCTUATED) if chr(code).isspace()]] = SPACE
     return script
 
 
-_TABLES = tomllib.loads(resources.files(__package__).joinpath("data/languages.toml").read_text("utf-8"))
-_NEAR = {language: frozenset(others.split()) for language, others in _TABLES.pop("near").items()}
-_VOCABULARIES = {script: _vocabulary(words) for script, words in _TABLES.items()}
-_SCRIPT = _script_of_characters()
+def _folded_characters() -> NDArray[np.uint16]:
+    folded = np.zeros((0x10000, 3), np.uint16)
+    folded[:, 0] = np.arange(0x10000)
+    for code in range(0x10000):
+        character = chr(code)
+        if (fold := character.casefold()) != character:
+            folded[code, : len(fold)] = [ord(each) for each in fold]
+    return folded
 
 
 def settle_language(declared: str | None, text: str) -> str | None:
@@ -100,21 +110,12 @@ def settle_language(declared: str | None, text: str) -> str | None:
     Languages that share most of their function words do not contradict each other: the declared one has to score
     clearly less than the best one.
     """
-    scores = _scores(text)
-    if not scores:
-        return declared or None
-    best = max(scores, key=lambda language: scores[language])
-    if not declared:
-        return best
-    own = declared.partition("-")[0].lower()
-    own = "no" if own in {"nb", "nn"} else own
-    if own in _NEAR.get(best, ()) and own not in scores:
-        return declared
-    contradicted = scores[best] >= max(_CERTAIN, _CLEAR * scores.get(own, 0.0))
-    return best if contradicted and own != best else declared
+    one = np.zeros(1, np.int64)
+    script, scores = _scores(pa.array([text.encode("utf-8", "replace")]).cast(pa.string()), one, one, one + 1)
+    return _settled(declared, int(script[0]), scores[0])
 
 
-def with_languages(parsed: pa.Table, lines: pa.Table, given: Iterable[str | None]) -> pa.Table:
+def with_languages(parsed: pa.Table, lines: pa.Table, given: pa.Array) -> pa.Table:
     """Settle the languages of a block's articles by their body lines, or by their headlines where there are none.
 
     Args:
@@ -123,49 +124,46 @@ def with_languages(parsed: pa.Table, lines: pa.Table, given: Iterable[str | None
       given: the language that came with each record; it is taken as it is.
     """
     body = np.flatnonzero(lines["label"].to_numpy() == LABEL_CODES[Label.BODY])
-    rows = lines["row"].to_numpy()[body]
-    starts = np.searchsorted(rows, np.arange(parsed.num_rows + 1))
-    first = np.arange(len(body)) - starts[rows] < _LINES
-    texts = pc.utf8_slice_codeunits(lines["text"].take(pa.array(body[first])), 0, SAMPLE).to_pylist()
-    samples: list[list[str]] = [[] for _ in range(parsed.num_rows)]
-    for row, text in zip(rows[first].tolist(), texts, strict=True):
-        samples[row].append(text)
+    starts = np.searchsorted(lines["row"].to_numpy()[body], np.arange(parsed.num_rows + 1))
+    stops = np.minimum(starts[:-1] + _LINES, starts[1:])
+    script, scores = _scores(lines["text"].combine_chunks(), body, starts[:-1], stops)
+    wordless = np.flatnonzero(starts[:-1] == starts[1:])
+    headlines = pc.fill_null(parsed["headline"].combine_chunks().take(pa.array(wordless)), "")
+    one = np.arange(len(wordless))
+    script[wordless], scores[wordless] = _scores(headlines, one, one, one + 1)
+
+    declared = parsed["language"].to_pylist()
     settled = [
-        known or settle_language(declared, " ".join(sample) or headline or "")
-        for known, declared, sample, headline in zip(
-            given, parsed["language"].to_pylist(), samples, parsed["headline"].to_pylist(), strict=True
-        )
+        known or _settled(own, spoken, likely)
+        for known, own, spoken, likely in zip(given.to_pylist(), declared, script.tolist(), scores, strict=True)
     ]
     at = parsed.schema.get_field_index("language")
     return parsed.set_column(at, parsed.schema.field(at), pa.array(settled, pa.string()))
 
 
-def _scores(text: str) -> dict[str, float]:
-    """How much the beginning of a text sounds like each language; empty when it sounds like none."""
-    sample = text[:SAMPLE].casefold()
-    codes = np.frombuffer(sample.encode("utf-32-le", "replace"), np.uint32)
-    counts = np.bincount(_SCRIPT[codes[codes < len(_SCRIPT)]], minlength=_NONE + 1)[:_NONE]
-    letters = int(counts.sum())
-    if letters < _FEWEST_LETTERS:
-        return {}
-    if counts[_HAN] + counts[_KANA] > _MAIN_SCRIPT * letters:
-        return {"ja" if counts[_KANA] > _KANA_SHARE * letters else "zh": 1.0}
-    script = int(counts.argmax())
-    if counts[script] < _MAIN_SCRIPT * letters:
-        return {}
-    vocabulary = _VOCABULARIES.get(_NAMES[script])
-    return _by_words(sample, vocabulary) if vocabulary else {_NAMES[script]: 1.0}
+def _settled(declared: str | None, script: int, likely: NDArray[np.float32]) -> str | None:
+    if script < 0:
+        return declared or None
+    languages = _LANGUAGES[script]
+    best = languages[int(likely.argmax())]
+    if not declared:
+        return best
+    scores = dict(zip(languages, likely.tolist(), strict=False))
+    own = declared.partition("-")[0].lower()
+    own = "no" if own in {"nb", "nn"} else own
+    if own in _NEAR.get(best, ()) and own not in scores:
+        return declared
+    contradicted = scores[best] >= max(_CERTAIN, _CLEAR * scores.get(own, 0.0))
+    return best if contradicted and own != best else declared
 
 
-def _by_words(sample: str, vocabulary: _Vocabulary) -> dict[str, float]:
-    """The share of the words that are each language's, a word of several languages counted in part."""
-    words = sample.split()  # a function word seldom touches a comma: a regular expression costs more than it finds
-    known = [row for row in map(vocabulary.row.get, words) if row is not None]
-    if len(words) < _FEWEST_WORDS or not known:
-        return {}
-    hits, scores = vocabulary.matrix[known].sum(0).reshape(2, -1)
-    second, best = scores.argsort(kind="stable")[-2:]
-    clear = hits[best] >= _FEWEST_HITS and scores[best] >= _CLEARER * scores[second]
-    if not clear and hits[best] < _LEAST_SHARE * len(words):
-        return {}
-    return dict(zip(vocabulary.languages, (scores / len(words)).tolist(), strict=True))
+def _scores(
+    texts: pa.Array, line: NDArray[np.int64], starts: NDArray[np.int64], stops: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The script of each sample `line[start:stop]`, -1 for none that says anything, and the scores of its languages.
+
+    A score is the share of the words that are the language's, a word of several languages counted in part.
+    """
+    script, scores = np.empty(len(starts), np.int64), np.zeros((len(starts), _MOST), np.float32)
+    score_samples(*utf8(texts), line, starts, stops, _scripts(), script, scores)
+    return script, scores

@@ -6,6 +6,7 @@ groups, so that a text costs one table look-up a byte; tag and attribute names a
 
 import functools
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -69,8 +70,8 @@ def load_cues() -> Cues:
         ancestors=table({packed(tag): i for i, tag in enumerate(lists["ancestor_tags"], start=1)}),
         attributes=table({packed(name): i for i, name in enumerate(lists["attributes"], start=1)}),
         stop_words=table({_fnv(word.encode()): 1 for word in lists["stop_words"].split()}),
-        classes=_automaton(list(lists["class_cues"].values())),
-        texts=_automaton(list(lists["text_cues"].values())),
+        classes=automaton(list(lists["class_cues"].values())),
+        texts=automaton(list(lists["text_cues"].values())),
         line_tags=tuple(lists["line_tags"]),
         ancestor_tags=tuple(lists["ancestor_tags"]),
         class_groups=tuple(lists["class_cues"]),
@@ -114,7 +115,8 @@ def _fnv(word: bytes) -> int:
     return value
 
 
-def _automaton(groups: list[list[str]]) -> Automaton:
+def automaton(groups: Sequence[Iterable[str]]) -> Automaton:
+    """Build the automaton that finds lower-case strings in whatever ASCII case; a group's bit is its place."""
     words = [(word.encode(), 1 << bit) for bit, group in enumerate(groups) for word in group]
     alphabet = sorted({byte for word, _ in words for byte in word})
     classes = np.zeros(256, np.uint8)

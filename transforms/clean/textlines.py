@@ -73,8 +73,8 @@ class Lines:
 def split_lines(texts: pa.Array) -> Lines:
     """Cut texts into trimmed, non-blank lines; null texts have none."""
     texts = pc.fill_null(texts, "")
-    texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-    if has_other_breaks(_buffers(texts)[0]):
+    texts = one_array(texts) if isinstance(texts, pa.ChunkedArray) else texts
+    if has_other_breaks(utf8(texts)[0]):
         texts = pc.replace_substring_regex(texts, _OTHER_BREAKS, "\n")
     pieces = pc.split_pattern(texts, "\n")
     row = np.repeat(np.arange(len(texts), dtype=np.int32), pc.list_value_length(pieces).to_numpy(zero_copy_only=False))
@@ -104,13 +104,13 @@ def line_keys(text: pa.Array) -> Int64Array:
 def count_words(text: pa.Array) -> Int32Array:
     """Count words by white space, wide characters by 2.5; shape (lines,)."""
     words = np.empty(len(text), np.int32)
-    words_of_lines(*_buffers(text), words)
+    words_of_lines(*utf8(text), words)
     return words
 
 
 def content_words(text: pa.Array) -> tuple[Int32Array, UInt64Array]:
     """The distinct words of each line that are no stop words: the line of each, ascending, and its hash."""
-    content, bounds = _buffers(text)
+    content, bounds = utf8(text)
     most = int(bounds[-1] - bounds[0]) + len(text)
     line_of, hash_of = np.empty(most, np.int32), np.empty(most, np.uint64)
     count = words_with_content(content, bounds, *_word_classes(), line_of, hash_of)
@@ -121,7 +121,13 @@ def content_words(text: pa.Array) -> tuple[Int32Array, UInt64Array]:
     return line_of[first], hash_of[first]
 
 
-def _buffers(text: pa.Array) -> tuple[NDArray[np.uint8], Int64Array]:
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece; `combine_chunks` would copy the piece that it nearly always is."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def utf8(text: pa.Array) -> tuple[NDArray[np.uint8], Int64Array]:
+    """The bytes of texts, and where each begins in them; shape (texts + 1,)."""
     text = text.cast(pa.large_string())
     _, offsets, data = text.buffers()
     content = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
@@ -129,7 +135,7 @@ def _buffers(text: pa.Array) -> tuple[NDArray[np.uint8], Int64Array]:
 
 
 def _measure(text: pa.Array) -> tuple[Int64Array, Int32Array, UInt64Array]:
-    content, bounds = _buffers(text)
+    content, bounds = utf8(text)
     slots, classes = _word_classes()
     keys = np.empty(len(text), np.int64)
     counts = np.zeros((len(text), len(COUNTS)), np.int32)

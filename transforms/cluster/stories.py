@@ -50,7 +50,7 @@ class StoryOptions:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
-    enabled: bool = True  # off: every copy is a story of its own
+    enabled: bool = True  # off: no article has a story, and the table is empty
     cut: float = 0.065  # least link at which two groups become one; .06 to .075 score alike
     neighbours: int = 30  # candidates of an article
     floor: float = 0.02  # least similarity of a candidate
@@ -87,7 +87,7 @@ class StoryGraph(NamedTuple):
 
 @dataclass(eq=False)
 class ClusterStories(beam.PTransform):  # type: ignore[misc]
-    """Stories of copies, as one stored table of STORY_LABELS; every copy has a row.
+    """Stories of copies, as one stored table of STORY_LABELS; every copy has a row, or none when switched off.
 
     Takes a dict: `blocks` (clean blocks) and `copies` (one StoredTable of COPY_LABELS).
     """
@@ -117,6 +117,8 @@ def store_stories(
     copies: StoredTable, parts: Iterable[StoredTable], options: StoryOptions, scratch: str
 ) -> StoredTable:
     """Cluster the features of all blocks and store the labels."""
+    if not options.enabled:
+        return blocks.store_new(blocks.empty(blocks.STORY_LABELS), scratch, "story-labels")
     gathered = blocks.concat([blocks.load(part.path) for part in parts], FEATURES)
     copy_ids = np.unique(blocks.load(copies.path)["copy_id"].to_numpy())
     return blocks.store_new(label_stories(gathered, copy_ids, options), scratch, "story-labels")

@@ -188,11 +188,13 @@ class Teller:
         for member in members:
             for name in self._names[member]:
                 counts[name] = counts.get(name, 0) + 1
-        for short in [name for name in counts if " " not in name]:
-            longer = [name for name in counts if name.endswith(" " + short)]
-            if longer:
-                whole = max(longer, key=lambda name: (counts[name], name))
-                counts[whole] += counts.pop(short)
+        longer: dict[str, list[str]] = {}  # by their last word
+        for name in counts:
+            if " " in name:
+                longer.setdefault(name.rsplit(" ", 1)[1], []).append(name)
+        for short in [name for name in counts if name in longer]:
+            whole = max(longer[short], key=lambda name: (counts[name], name))
+            counts[whole] += counts.pop(short)
         names = sorted(counts, key=lambda name: -counts[name])[:MOST_NAMES]
         mass: dict[int, float] = {}
         shown: dict[int, str] = {}

@@ -9,8 +9,8 @@ import numba
 import numpy as np
 
 from transforms.match.options import FURNITURE_BIT, SHINGLE
-from transforms.match.shingles import find_slot
-from transforms.match.words import CUE, DIGIT, PARAGRAPH, POSTED, QUOTED
+from transforms.match.runs import index_grams, runs_in_order, runs_of_both, workspace
+from transforms.match.words import CUE, DIGIT, LISTED, PARAGRAPH, POSTED, QUOTED
 
 _BRIDGE, _SLACK = 20, 6  # longest gap in grams, largest difference of its two sides
 _LEAST = 300.0  # weight that coverage is at least taken of: about thirty rare grams
@@ -26,7 +26,7 @@ _GLANCE = 0.12  # shared weight over the lighter side; a pair with less is not s
 
 COVERAGE_LEFT, COVERAGE_RIGHT, SCORE, SHARE_LEFT, SHARE_RIGHT, OPENING, START = range(7)  # columns of `figures`
 SHARED, LONGEST = range(2)  # columns of `counts`
-_EVERYTHING, _NARRATED = range(2)  # columns of `totals`
+EVERYTHING, NARRATED, LISTED_SHARE = range(3)  # columns of what `weigh` sums up
 
 
 @numba.njit(cache=True, nogil=True)
@@ -43,46 +43,61 @@ def weigh(grams, flags, word_offsets, frequency, offsets, table):  # type: ignor
 
     Returns:
       the weight of every gram (0 for furniture and embedded posts); whether it is the article's own narrative, which
-      quotations are not either; for each article the sums of both kinds of weight, shape (articles, 2); and the grams
-      that another article can share (in no outlet's furniture): bounds by article, where they stand in it, hashes.
+      quotations are not either; for each article the sums of both kinds of weight and the share of its words that stand
+      in short lines without an end mark, shape (articles, 3); and the grams that another article can share (in no
+      outlet's furniture): bounds by article, hashes, where they stand in it, how many follow without a gap (each itself
+      included).
     """
     weight = np.empty(frequency.size, np.float32)
     narrative = np.empty(frequency.size, np.bool_)
-    totals = np.zeros((offsets.size - 1, 2))
+    totals = np.zeros((offsets.size - 1, 3))
     bounds = np.zeros(offsets.size, np.int64)
-    at = np.empty(frequency.size, np.int32)
     shareable = np.empty(frequency.size, np.uint64)
+    at = np.empty(frequency.size, np.int32)
+    reach = np.empty(frequency.size, np.int32)
     size = 0
     for row in range(offsets.size - 1):
         quoted = posted = 0
         everything = narrated = 0.0
-        for gram in range(offsets[row], offsets[row + 1]):
-            word = word_offsets[row] + gram - offsets[row]
-            if gram == offsets[row]:
-                for k in range(SHINGLE):
-                    quoted += flags[word + k] & QUOTED
-                    posted += flags[word + k] & POSTED
-            else:
-                quoted += (flags[word + SHINGLE - 1] & QUOTED) - (flags[word - 1] & QUOTED)
-                posted += (flags[word + SHINGLE - 1] & POSTED) - (flags[word - 1] & POSTED)
-            furniture = frequency[gram] >= FURNITURE_BIT
+        word = word_offsets[row]
+        start, first = offsets[row], size
+        if offsets[row + 1] > start:
+            for k in range(SHINGLE - 1):
+                quoted += flags[word + k] & QUOTED
+                posted += flags[word + k] & POSTED
+        for gram in range(offsets[row + 1] - start):
+            quoted += flags[word + gram + SHINGLE - 1] & QUOTED
+            posted += flags[word + gram + SHINGLE - 1] & POSTED
+            number = frequency[start + gram]
+            furniture = number >= FURNITURE_BIT
             foreign = furniture or 2 * posted > SHINGLE * POSTED
-            value = np.float32(0.0) if foreign else table[frequency[gram]]
+            value = np.float32(0.0) if foreign else table[number]
             told = not foreign and 2 * quoted <= SHINGLE
-            weight[gram] = value
-            narrative[gram] = told
+            weight[start + gram] = value
+            narrative[start + gram] = told
             everything += float(value)
             narrated += float(value) if told else 0.0
-            at[size] = gram - offsets[row]  # overwritten by the next one unless it is shareable
-            shareable[size] = grams[gram]
-            size += not furniture and frequency[gram] > 1
-        totals[row, _EVERYTHING], totals[row, _NARRATED] = everything, narrated
+            shareable[size] = grams[start + gram]  # overwritten by the next one unless it is shareable
+            at[size] = gram
+            size += not furniture and number > 1
+            quoted -= flags[word + gram] & QUOTED
+            posted -= flags[word + gram] & POSTED
+        following = 0
+        for k in range(size - 1, first - 1, -1):
+            following = following + 1 if k + 1 < size and at[k + 1] == at[k] + 1 else 1
+            reach[k] = following
+        totals[row, EVERYTHING], totals[row, NARRATED] = everything, narrated
+        words = flags[word : word_offsets[row + 1]]
+        listed = 0
+        for k in range(words.size):
+            listed += words[k] & LISTED
+        totals[row, LISTED_SHARE] = listed / (LISTED * max(1, words.size))
         bounds[row + 1] = size
-    return weight, narrative, totals, bounds, at[:size], shareable[:size]
+    return weight, narrative, totals, bounds, (shareable[:size], at[:size], reach[:size])
 
 
 @numba.njit(cache=True, nogil=True)
-def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, C901, PLR0912, PLR0913, PLR0915, PLR0917 -- compiled
+def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, C901, PLR0913, PLR0915, PLR0917 -- compiled
     """Compare pairs of articles.
 
     Args:
@@ -95,150 +110,82 @@ def compare(lefts, rights, prepared, offsets, flags, word_offsets, passages):  #
       passages: how many shared runs to keep.
 
     Returns:
-      figures (pairs, 7), counts (pairs, 2) and runs (pairs, passages, 2): first word in the left article and words,
+      figures (pairs, 7), counts (pairs, 2) and passages (pairs, passages, 2): first word in the left article and words,
       longest first, 0 words where there are no more.
     """
-    weight, narrative, totals, bounds, at, shareable = prepared
+    weight, narrative, totals, bounds, shareable = prepared
     figures = np.zeros((lefts.size, 7), np.float32)
     counts = np.zeros((lefts.size, 2), np.int32)
-    runs = np.zeros((lefts.size, passages, 2), np.int32)
+    kept = np.zeros((lefts.size, passages, 2), np.int32)
     longest = 1
     for row in range(offsets.size - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
-    room = 16
-    while room < 2 * longest:
-        room *= 2
-    keys = np.zeros(room, np.uint64)
-    heads = np.full((room, 2), -1, np.int32)  # by slot, the first gram of either side
-    after = np.empty((longest, 2), np.int32)
-    places = np.empty(longest, np.int64)
-    a_at, a_to = np.empty(longest, np.int32), np.empty(longest, np.int32)
-    b_at, b_to = np.empty(longest, np.int32), np.empty(longest, np.int32)
-    slots = np.empty(longest, np.int64)
+    work = workspace(longest)
+    a_runs, b_runs = np.empty((longest, 3), np.int32), np.empty((longest, 3), np.int32)
     a_spans, b_spans = np.empty((longest, 2), np.int32), np.empty((longest, 2), np.int32)
     present, mask = -1, np.uint64(0)
     for pair in range(lefts.size):
         left, right = lefts[pair], rights[pair]
-        a, b = bounds[left], bounds[right]
-        na, nb = bounds[left + 1] - a, bounds[right + 1] - b
+        a, b = _piece(shareable, bounds, left), _piece(shareable, bounds, right)
         if left != present:
             present = left
-            size = 16
-            while size < 2 * na:
-                size *= 2
-            mask = np.uint64(size - 1)
-            keys[:size] = 0
-            heads[:size] = -1
-            for k in range(na - 1, -1, -1):
-                slot = find_slot(keys, shareable[a + k], mask)
-                keys[slot] = shareable[a + k]
-                after[k, 0] = heads[slot, 0]
-                heads[slot, 0] = k
-                places[k] = slot
-
-        # Match each gram to a place on the other side, if it can to the one after the match before.
-        found = 0
-        last = -1
-        shared = 0.0
-        for k in range(nb):
-            if 0 <= last < na - 1 and shareable[a + last + 1] == shareable[b + k]:
-                match = last + 1  # what the search below would find
-                slot = places[match]
-            else:
-                slot = find_slot(keys, shareable[b + k], mask)
-                if keys[slot] == 0:
-                    continue
-                match = heads[slot, 0]
-                if after[match, 0] >= 0:
-                    first = match
-                    while match >= 0 and match <= last:
-                        match = after[match, 0]
-                    match = match if match >= 0 else first
-            last = match
-            b_at[found], b_to[found] = at[b + k], at[a + match]
-            slots[found] = slot
-            shared += weight[offsets[right] + at[b + k]]
-            found += 1
-        if found == 0:
+            mask = index_grams(a[0], work)
+        a_size = b_size = runs_in_order(a, b, work, mask, b_runs)
+        if b_size >= 0:
+            for run in range(b_size):
+                a_runs[run, 0], a_runs[run, 1], a_runs[run, 2] = b_runs[run, 1], b_runs[run, 0], b_runs[run, 2]
+        else:
+            a_size, b_size = runs_of_both(a, b, work, mask, a_runs, b_runs)
+        if b_size == 0:
             continue
-        for k in range(found - 1, -1, -1):
-            after[k, 1] = heads[slots[k], 1]
-            heads[slots[k], 1] = k
-        last = -1
-        matched = 0
-        for k in range(na):
-            match = heads[places[k], 1]
-            if match < 0:
-                continue
-            first = match
-            while match >= 0 and match <= last:
-                match = after[match, 1]
-            match = match if match >= 0 else first
-            last = match
-            a_at[matched], a_to[matched] = at[a + k], b_at[match]
-            matched += 1
-        for k in range(found):
-            heads[slots[k], 1] = -1
+        a_found, b_found = a_runs[:a_size], b_runs[:b_size]
+        counts[pair, SHARED], counts[pair, LONGEST] = _passages(a_found, kept[pair])
 
-        end = 0  # the word after the last shared one
-        start = 0
-        for k in range(1, matched + 1):
-            counts[pair, SHARED] += a_at[k - 1] + SHINGLE - max(end, a_at[k - 1])
-            end = a_at[k - 1] + SHINGLE
-            if k < matched and a_at[k] == a_at[k - 1] + 1 and a_to[k] == a_to[k - 1] + 1:
-                continue
-            words = k - start + SHINGLE - 1
-            counts[pair, LONGEST] = max(counts[pair, LONGEST], words)
-            for kept in range(passages):
-                if words > runs[pair, kept, 1]:
-                    for move in range(passages - 1, kept, -1):
-                        runs[pair, move] = runs[pair, move - 1]
-                    runs[pair, kept, 0], runs[pair, kept, 1] = a_at[start], words
-                    break
-            start = k
-        lighter = min(totals[left, _EVERYTHING], totals[right, _EVERYTHING])
-        if shared < _GLANCE * max(_LEAST, lighter):
+        a_weight, a_narrative = (
+            weight[offsets[left] : offsets[left + 1]],
+            narrative[offsets[left] : offsets[left + 1]],
+        )
+        b_weight, b_narrative = (
+            weight[offsets[right] : offsets[right + 1]],
+            narrative[offsets[right] : offsets[right + 1]],
+        )
+        b_narrated, b_shared = _matched(b_found, b_weight, b_narrative, a_narrative)
+        if b_shared < _GLANCE * max(_LEAST, min(totals[left, EVERYTHING], totals[right, EVERYTHING])):
             continue
-
-        a, b = offsets[left], offsets[right]
-        na, nb = offsets[left + 1] - a, offsets[right + 1] - b
+        a_narrated, a_shared = _matched(a_found, a_weight, a_narrative, b_narrative)
         a_flags, b_flags = (
             flags[word_offsets[left] : word_offsets[left + 1]],
             flags[word_offsets[right] : word_offsets[right + 1]],
         )
-        a_weight, b_weight = weight[a : a + na], weight[b : b + nb]
-        a_narrative, b_narrative = narrative[a : a + na], narrative[b : b + nb]
-        narrated, all_shared, a_size = _cover(
-            a_at[:matched], a_to[:matched], a_weight, a_narrative, b_narrative, a_flags, b_flags, a_spans
-        )
-        a_cover = narrated / max(_LEAST, totals[left, _NARRATED])
-        a_share = all_shared / max(_LEAST, totals[left, _EVERYTHING])
-        narrated, all_shared, b_size = _cover(
-            b_at[:found], b_to[:found], b_weight, b_narrative, a_narrative, b_flags, a_flags, b_spans
-        )
-        b_cover = narrated / max(_LEAST, totals[right, _NARRATED])
-        b_share = all_shared / max(_LEAST, totals[right, _EVERYTHING])
+        narrated, shared, size = _bridge(a_found, a_weight, a_narrative, a_flags, b_flags, a_spans)
+        a_cover = (a_narrated + narrated) / max(_LEAST, totals[left, NARRATED])
+        a_share = (a_shared + shared) / max(_LEAST, totals[left, EVERYTHING])
+        a_covered = a_spans[:size]
+        narrated, shared, size = _bridge(b_found, b_weight, b_narrative, b_flags, a_flags, b_spans)
+        b_cover = (b_narrated + narrated) / max(_LEAST, totals[right, NARRATED])
+        b_share = (b_shared + shared) / max(_LEAST, totals[right, EVERYTHING])
+        b_covered = b_spans[:size]
         if (
-            totals[left, _NARRATED] < _NARRATION * totals[left, _EVERYTHING]
-            and totals[right, _NARRATED] < _NARRATION * totals[right, _EVERYTHING]
+            totals[left, NARRATED] < _NARRATION * totals[left, EVERYTHING]
+            and totals[right, NARRATED] < _NARRATION * totals[right, EVERYTHING]
         ):
             a_cover, b_cover = a_share, b_share
         if a_cover >= b_cover:
-            penalty = _quoting(a_spans[:a_size], a_weight, a_flags, totals[left, _EVERYTHING])
+            penalty = _quoting(a_covered, a_weight, a_flags, totals[left, EVERYTHING])
         else:
-            penalty = _quoting(b_spans[:b_size], b_weight, b_flags, totals[right, _EVERYTHING])
+            penalty = _quoting(b_covered, b_weight, b_flags, totals[right, EVERYTHING])
         score = unattributed_score(a_cover, b_cover) - ATTRIBUTION * penalty
         opening = 0
-        for span in a_spans[:a_size] if na >= nb else b_spans[:b_size]:
+        for span in a_covered if a_weight.size >= b_weight.size else b_covered:
             opening += max(0, min(span[1], _OPENING) - span[0])
         figures[pair, COVERAGE_LEFT], figures[pair, COVERAGE_RIGHT] = a_cover, b_cover
         figures[pair, SHARE_LEFT], figures[pair, SHARE_RIGHT] = a_share, b_share
         figures[pair, SCORE] = min(1.0, max(0.0, score))
-        figures[pair, OPENING] = opening / min(_OPENING, max(na, nb))
+        figures[pair, OPENING] = opening / min(_OPENING, max(a_weight.size, b_weight.size))
         figures[pair, START] = min(
-            _first(a_spans[:a_size], a_weight) / max(1, na), _first(b_spans[:b_size], b_weight) / max(1, nb)
+            _first(a_covered, a_weight) / max(1, a_weight.size), _first(b_covered, b_weight) / max(1, b_weight.size)
         )
-    return figures, counts, runs
+    return figures, counts, kept
 
 
 @numba.njit(cache=True, nogil=True)
@@ -249,52 +196,107 @@ def unattributed_score(left, right):  # type: ignore[no-untyped-def] # noqa: ANN
 
 
 @numba.njit(cache=True, nogil=True)
-def _cover(at, to, weight, narrative, narrative_other, flags, flags_other, spans):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, PLR0913, PLR0917 -- compiled
+def _piece(shareable, bounds, row):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    """The shareable grams of one article."""
+    grams, at, reach = shareable
+    start, stop = bounds[row], bounds[row + 1]
+    return grams[start:stop], at[start:stop], reach[start:stop]
+
+
+@numba.njit(cache=True, nogil=True)
+def _passages(runs, kept):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    """Keep the longest runs, longest first; returns the shared words and the words of the longest run."""
+    shared = longest = end = 0  # the word after the last shared one
+    for run in runs:
+        words = run[2] + SHINGLE - 1
+        shared += run[0] + words - max(end, run[0])
+        end = run[0] + words
+        longest = max(longest, words)
+        for place in range(kept.shape[0]):
+            if words > kept[place, 1]:
+                for move in range(kept.shape[0] - 1, place, -1):
+                    kept[move, 0], kept[move, 1] = kept[move - 1, 0], kept[move - 1, 1]
+                kept[place, 0], kept[place, 1] = run[0], words
+                break
+    return shared, longest
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})  # sums of weights are exact in any order
+def _sum(weight):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    total = 0.0
+    for k in range(weight.size):
+        total += np.float64(weight[k])
+    return total
+
+
+@numba.njit(
+    cache=True, nogil=True, fastmath={"reassoc", "nsz"}
+)  # sums of float32 weights are exact here, so any order will do
+def _sum_both(weight, narrative, other):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    """The weight of what is narrative on both sides, and of everything."""
+    narrated = total = 0.0
+    for k in range(weight.size):
+        value = np.float64(weight[k])
+        total += value
+        narrated += value if narrative[k] & other[k] else 0.0
+    return narrated, total
+
+
+@numba.njit(cache=True, nogil=True)
+def _matched(runs, weight, narrative, narrative_other):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    """The matched weight of the narrative and of everything."""
+    narrated = everything = 0.0
+    for at, to, grams in runs:
+        told, shared = _sum_both(weight[at : at + grams], narrative[at : at + grams], narrative_other[to : to + grams])
+        narrated += told
+        everything += shared
+    return narrated, everything
+
+
+@numba.njit(cache=True, nogil=True)
+def _bridge(runs, weight, narrative, flags, flags_other, spans):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, PLR0913, PLR0917 -- compiled
     """Bridge short gaps and list the covered `spans`.
 
-    Returns the covered weight of the narrative and of everything, and the number of spans.
+    Returns the weight of the narrative and of everything in the gaps, and the number of spans.
     """
     narrated = everything = 0.0
     size = 0
-    for k in range(at.size):
-        i, j = at[k], to[k]
-        everything += weight[i]
-        if narrative[i] and narrative_other[j]:
-            narrated += weight[i]
-        if k > 0 and (i == at[k - 1] + 1 or _bridged(at[k - 1], to[k - 1], i, j, weight, flags, flags_other)):
-            for gap in range(at[k - 1] + 1, i):
-                everything += weight[gap]
-                if narrative[gap]:
-                    narrated += weight[gap]
-            spans[size - 1, 1] = i + 1
+    end = other = -1  # the grams after the run before, on either side
+    for run in range(runs.shape[0]):
+        at, to, grams = runs[run, 0], runs[run, 1], runs[run, 2]
+        step, step_other = at - end, to - other
+        joined = run > 0 and step == 0
+        if run > 0 and 0 < step < _BRIDGE and 1 <= step_other < _BRIDGE and abs(step - step_other) <= _SLACK:
+            joined = weight[at] > 0 and weight[end - 1] > 0
+            # The words between, if any, must hold no number: nothing but a slot of a form differs there.
+            joined = joined and not _holds(flags[end - 1 + SHINGLE : max(at, end - 1 + SHINGLE)], DIGIT)
+            joined = joined and not _holds(flags_other[other - 1 + SHINGLE : max(to, other - 1 + SHINGLE)], DIGIT)
+        if joined:
+            narrated_gap, gap = _sum_both(weight[end:at], narrative[end:at], narrative[end:at])
+            narrated += narrated_gap
+            everything += gap
+            spans[size - 1, 1] = at + grams
         else:
-            spans[size, 0], spans[size, 1] = i, i + 1
+            spans[size, 0], spans[size, 1] = at, at + grams
             size += 1
+        end, other = at + grams, to + grams
     return narrated, everything, size
 
 
 @numba.njit(cache=True, nogil=True)
-def _bridged(before, before_to, i, j, weight, flags, flags_other):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, PLR0913, PLR0917 -- compiled
-    """Whether what lies between two matches is the same text with a few other words, none of them a number."""
-    step, other = i - before, j - before_to
-    if step > _BRIDGE or other < 2 or other > _BRIDGE or abs(step - other) > _SLACK:  # noqa: PLR2004 -- no gap below 2
-        return False
-    if weight[i] <= 0 or weight[before] <= 0:
-        return False
-    for word in range(before + SHINGLE, i):
-        if flags[word] & DIGIT:
-            return False
-    for word in range(before_to + SHINGLE, j):  # noqa: SIM110 -- compiled
-        if flags_other[word] & DIGIT:
-            return False
-    return True
+def _holds(flags, bit):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    """Whether a word has a flag."""
+    seen = np.uint8(0)
+    for k in range(flags.size):
+        seen |= flags[k]
+    return seen & bit != 0
 
 
 @numba.njit(cache=True, nogil=True)
 def _first(spans, weight):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
     """The first gram of the first shared run that says something, 0 if none does."""
     for span in range(spans.shape[0]):
-        if weight[spans[span, 0] : spans[span, 1]].sum() > _RUN:
+        if _sum(weight[spans[span, 0] : spans[span, 1]]) > _RUN:
             return spans[span, 0]
     return 0
 
@@ -303,17 +305,21 @@ def _first(spans, weight):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN20
 def _quoting(spans, weight, flags, total):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, C901 -- numba infers
     """How much of the shared text is attributed, 0..1, held against how much of the article is its own."""
     runs = attributed = 0.0
-    free = 0  # the first word after the run before
-    for span in range(spans.shape[0]):
-        begin, end = spans[span, 0], spans[span, 1]
-        run = weight[begin:end].sum()
-        if run > _RUN:
-            runs += run
-            for word in range(max(free, begin - _REACH), begin):
-                if flags[word] & CUE:
-                    attributed += run
-                    break
-        free = end + SHINGLE - 1
+    for summing in range(2):  # most pairs have no cue before a run: the first round is all they need
+        cued = False
+        free = 0  # the first word after the run before
+        for span in range(spans.shape[0]):
+            begin, end = spans[span, 0], spans[span, 1]
+            after_cue = _holds(flags[max(free, begin - _REACH) : max(free, begin)], CUE)
+            cued |= after_cue
+            if summing:
+                run = weight[begin:end].sum()
+                if run > _RUN:
+                    runs += run
+                    attributed += run if after_cue else 0.0
+            free = end + SHINGLE - 1
+        if not cued:
+            return 0.0
     if attributed == 0.0:
         return 0.0
     own = paragraph = inside = 0.0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from schemas.blocks import CATALOG, PAIRS, BlockRef, concat, load, store_new
-from transforms.match.candidates import clone_pairs, pairs_of_bucket, unique_pairs
+from transforms.match.candidates import clone_pairs, group_pairs, pairs_of_bucket, unique_pairs
 from transforms.match.options import MatchOptions
 from transforms.match.signing import count_stored, sign_block, split_block, store_answers, store_documents
 from transforms.match.verify import verified_tables
@@ -17,9 +17,9 @@ def match_blocks(refs: Sequence[BlockRef], options: MatchOptions, scratch: str, 
     answers = [count_stored(bucket, documents, options, scratch) for bucket in range(buckets)]
     frequencies = store_answers(answers, scratch)
     signed = [sign_block(ref, documents, frequencies, options) for ref in refs if ref.rows]
-    found = [pairs_of_bucket(bucket, signed, options.hot_articles)[0] for bucket in range(options.key_buckets)]
-    candidates = unique_pairs([*found, *(clone_pairs(ref) for ref in signed)])
     catalog = store_new(catalog_of(refs), scratch, "catalog")
+    found = [pairs_of_bucket(bucket, signed, catalog, options.hot_articles)[0] for bucket in range(options.key_buckets)]
+    candidates = group_pairs([unique_pairs([*found, *(clone_pairs(ref, catalog) for ref in signed)])])
     return concat(verified_tables(candidates, catalog, options), PAIRS)
 
 

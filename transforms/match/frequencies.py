@@ -8,7 +8,6 @@ with the same words (clones), only the one of the smallest id counts.
 """
 
 import functools
-import itertools
 from dataclasses import dataclass
 
 import numba
@@ -126,11 +125,12 @@ def read_frequencies(ref: BlockRef, documents: Documents, answers: StoredTable) 
     return frequency
 
 
-def grams_table(grams: UInt64Array, offsets: Int64Array, order: Int32Array, bounds: Int64Array) -> pa.Table:
+def grams_table(grams: UInt64Array, offsets: Int64Array, buckets: int) -> pa.Table:
     """The block's part "grams": hashes by bucket, where each stood (`at`), both bounds in the metadata."""
+    order, ordered, bounds = by_bucket(grams, buckets)
     metadata = {b"buckets": bounds.tobytes(), b"articles": offsets.tobytes()}
     schema = pa.schema([pa.field("gram", pa.uint64()), pa.field("at", pa.int32())], metadata)
-    return pa.table([grams[order], order], schema=schema)
+    return pa.table([ordered, order], schema=schema)
 
 
 def bucket_bounds(part: pa.Table) -> Int64Array:
@@ -160,15 +160,8 @@ def count_grams(
       with `FURNITURE_BIT` where the gram is furniture of the article's outlet.
     """
     parts = 1 << max(0, int(grams.size // _PART).bit_length())
-    order, bounds = by_bucket(grams >> np.uint64(_PART_SHIFT), parts)
-    grams, articles = grams[order], articles[order]
-    frequency = np.empty(grams.size, np.uint16)
-    for start, stop in itertools.pairwise(bounds.tolist()):
-        capacity = 1 << max(4, ((stop - start) * 3 // 2).bit_length())
-        frequency[order[start:stop]] = _count(
-            grams[start:stop], articles[start:stop], counted, outlets, furniture_articles, capacity
-        )
-    return frequency
+    order, grams, bounds = by_bucket(grams, parts, _PART_SHIFT)
+    return _count(grams, articles, order, bounds, counted, outlets, furniture_articles)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -183,46 +176,67 @@ def _articles_of(at, bounds, first):  # type: ignore[no-untyped-def] # noqa: ANN
 
 
 @numba.njit(cache=True, nogil=True)
-def _count(grams, articles, counted, outlets, furniture_articles, capacity):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, PLR0913, PLR0917 -- compiled
-    mask = np.uint64(capacity - 1)
-    keys = np.zeros(capacity, np.uint64)
-    seen = np.zeros((capacity, 4), np.int32)  # the last article + 1, articles that count, all articles
-    places = np.empty(grams.size, np.int32)
-    for i in range(grams.size):
-        slot = find_slot(keys, grams[i], mask)
-        keys[slot] = grams[i]
-        places[i] = slot
-        if seen[slot, 0] != articles[i] + 1:
-            seen[slot, 0] = articles[i] + 1
-            seen[slot, 1] += counted[articles[i]]
-            seen[slot, 2] += 1
-    suspects = 0  # occurrences that may be furniture
+def _count(grams, articles, order, bounds, counted, outlets, furniture_articles):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, C901, PLR0913, PLR0917 -- compiled
+    """Count part by part; `grams` are in `order`, `articles` and what is returned are not."""
     frequency = np.empty(grams.size, np.uint16)
-    suspect = np.empty(grams.size, np.int32)
-    for i in range(grams.size):
-        number = seen[places[i], 1]
-        frequency[i] = min(max(number, min(seen[places[i], 2], 2)), LARGEST)
-        if number >= furniture_articles and outlets[articles[i]] != 0:
-            suspect[suspects] = i
-            suspects += 1
-    room = 16
-    while room < suspects * 3 // 2:
-        room *= 2
-    mask = np.uint64(room - 1)
-    keys = np.zeros(room, np.uint64)
-    seen = np.zeros((room, 2), np.int32)
-    for k in range(suspects):
-        i = suspect[k]
-        outlet = np.uint64(outlets[articles[i]])
-        key = grams[i] * np.uint64(0x9E3779B97F4A7C15) + outlet * np.uint64(0xC2B2AE3D27D4EB4F)
-        key ^= key >> np.uint64(32)
-        slot = find_slot(keys, key, mask)
-        keys[slot] = key
-        places[k] = slot
-        if seen[slot, 0] != articles[i] + 1:
-            seen[slot, 0] = articles[i] + 1
-            seen[slot, 1] += counted[articles[i]]
-    for k in range(suspects):
-        if seen[places[k], 1] >= furniture_articles:
-            frequency[suspect[k]] |= np.uint16(FURNITURE_BIT)
+    most = 0
+    for part in range(bounds.size - 1):
+        most = max(most, bounds[part + 1] - bounds[part])
+    keys = np.empty(_room(most), np.uint64)
+    seen = np.empty((keys.size, 3), np.int32)  # the last article + 1, articles that count, all articles
+    places, suspect = np.empty(most, np.int32), np.empty(most, np.int32)
+    for part in range(bounds.size - 1):
+        start, stop = bounds[part], bounds[part + 1]
+        mask = _cleared(keys, seen, stop - start)
+        for i in range(start, stop):
+            slot = find_slot(keys, grams[i], mask)
+            keys[slot] = grams[i]
+            places[i - start] = slot
+            article = articles[order[i]]
+            if seen[slot, 0] != article + 1:
+                seen[slot, 0] = article + 1
+                seen[slot, 1] += counted[article]
+                seen[slot, 2] += 1
+        suspects = 0  # occurrences that may be furniture
+        for i in range(start, stop):
+            slot = places[i - start]
+            number = seen[slot, 1]
+            frequency[order[i]] = min(max(number, min(seen[slot, 2], 2)), LARGEST)
+            if number >= furniture_articles and outlets[articles[order[i]]] != 0:
+                suspect[suspects] = i
+                suspects += 1
+        mask = _cleared(keys, seen, suspects)
+        for k in range(suspects):
+            article = articles[order[suspect[k]]]
+            outlet = np.uint64(outlets[article])
+            key = grams[suspect[k]] * np.uint64(0x9E3779B97F4A7C15) + outlet * np.uint64(0xC2B2AE3D27D4EB4F)
+            key ^= key >> np.uint64(32)
+            slot = find_slot(keys, key, mask)
+            keys[slot] = key
+            places[k] = slot
+            if seen[slot, 0] != article + 1:
+                seen[slot, 0] = article + 1
+                seen[slot, 1] += counted[article]
+        for k in range(suspects):
+            if seen[places[k], 1] >= furniture_articles:
+                frequency[order[suspect[k]]] |= np.uint16(FURNITURE_BIT)
     return frequency
+
+
+@numba.njit(cache=True, nogil=True)
+def _room(grams):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    """Slots for so many grams."""
+    room = 16
+    while room < grams * 3 // 2:
+        room *= 2
+    return room
+
+
+@numba.njit(cache=True, nogil=True)
+def _cleared(keys, seen, grams):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    """Clear as many slots as so many grams need; returns their mask."""
+    room = _room(grams)
+    for slot in range(room):
+        keys[slot] = 0
+        seen[slot, 0] = seen[slot, 1] = seen[slot, 2] = 0
+    return np.uint64(room - 1)

@@ -23,6 +23,11 @@ def factorise(values: pa.ChunkedArray) -> tuple[Int64Array, list[str]]:
     return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
 
 
+def places_of(block: Int64Array, blocks: int) -> list[Int64Array]:
+    """For each block, which pieces come out of it, ascending."""
+    return np.split(np.argsort(block, kind="stable"), np.cumsum(np.bincount(block, minlength=blocks))[:-1])
+
+
 def gather_lists(lists: Sequence[pa.ListArray], block: Int64Array, row: Int64Array) -> tuple[Int64Array, UInt8Array]:
     """Copy list elements one after another.
 
@@ -37,8 +42,7 @@ def gather_lists(lists: Sequence[pa.ListArray], block: Int64Array, row: Int64Arr
     width = lists[0].values.type.bit_width // 8
     begin, end = np.zeros(row.size, np.int64), np.zeros(row.size, np.int64)
     buffers = []
-    for number, array in enumerate(lists):
-        here = block == number
+    for array, here in zip(lists, places_of(block, len(lists)), strict=True):
         offsets = array.offsets.to_numpy()
         begin[here], end[here] = offsets[row[here]], offsets[row[here] + 1]
         buffers.append(array.values.to_numpy().view(np.uint8))
@@ -50,8 +54,7 @@ def copy_slices(buffers: Sequence[UInt8Array], block: Int64Array, begin: Int64Ar
     """Copy `buffers[block[i]][begin[i]:end[i]]` for each i, one after another."""
     starts = np.concatenate([[0], np.cumsum(end - begin)])
     joined = np.empty(starts[-1], np.uint8)
-    for number, buffer in enumerate(buffers):
-        here = np.flatnonzero(block == number)
+    for buffer, here in zip(buffers, places_of(block, len(buffers)), strict=True):
         _copy(buffer, begin[here], end[here], joined, starts[here])
     return joined
 
@@ -59,5 +62,7 @@ def copy_slices(buffers: Sequence[UInt8Array], block: Int64Array, begin: Int64Ar
 @numba.njit(cache=True, nogil=True)
 def _copy(source, begin, end, target, at):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
     for i in range(begin.size):
-        for k in range(end[i] - begin[i]):
-            target[at[i] + k] = source[begin[i] + k]
+        given = source[begin[i] : end[i]]
+        taken = target[at[i] : at[i] + given.size]
+        for k in range(given.size):
+            taken[k] = given[k]

@@ -36,17 +36,20 @@ def hash_grams(words: UInt32Array, word_offsets: Int64Array) -> UInt64Array:
     return _hash_grams(words, word_offsets, gram_offsets(word_offsets), _MULTIPLIERS)
 
 
-def by_bucket(keys: UInt64Array, buckets: int) -> tuple[Int32Array, Int64Array]:
+def by_bucket(keys: UInt64Array, buckets: int, shift: int = 0) -> tuple[Int32Array, UInt64Array, Int64Array]:
     """Order keys by bucket, keeping their order inside one.
 
     Args:
-      keys: hashes whose lower bits are spread evenly.
+      keys: hashes whose bits from `shift` up are spread evenly.
       buckets: a power of two.
+      shift: the lowest of the bits that choose the bucket.
 
     Returns:
-      positions of the keys in the new order, and the bounds of each bucket, shape (buckets + 1,).
+      positions of the keys in the new order, the keys in it, and the bounds of each bucket, shape (buckets + 1,).
     """
-    return _by_bucket(keys, buckets)
+    keys = keys.view()
+    keys.flags.writeable = False  # as mapped ones are: one compilation serves both
+    return _by_bucket(keys, buckets, np.uint64(shift))
 
 
 def text_keys(words: UInt32Array, word_offsets: Int64Array, ids: Int64Array) -> Int64Array:
@@ -59,13 +62,7 @@ def hash_passages(grams: UInt64Array, offsets: Int64Array) -> UInt64Array:
 
     Too few words are left for the last grams of an article: they get the largest value, which is chosen last.
     """
-    step = PASSAGE - SHINGLE
-    passages = np.full(grams.size, np.iinfo(np.uint64).max)
-    if grams.size > step:
-        mixed = (grams[:-step] ^ (grams[step:] << np.uint64(1))) * _MULTIPLIERS[0]
-        passages[:-step] = mixed ^ (mixed >> np.uint64(29))
-    passages[_last_grams(offsets, step)] = np.iinfo(np.uint64).max
-    return passages
+    return _hash_passages(grams, offsets, _MULTIPLIERS[0])
 
 
 def shareable_passages(frequency: UInt16Array, offsets: Int64Array, cap: int) -> NDArray[np.bool_]:
@@ -89,6 +86,17 @@ def winnow(grams: UInt64Array, offsets: Int64Array, window: int) -> NDArray[np.b
     Source: Schleimer, Wilkerson, Aiken, "Winnowing", SIGMOD 2003.
     """
     return _winnow(grams, offsets, window)
+
+
+def evident_hashes(
+    grams: UInt64Array, frequency: UInt16Array, offsets: Int64Array, cap: int, least: int
+) -> tuple[UInt32Array, Int64Array]:
+    """What MinHash signs: the upper halves of the grams in up to `cap` articles, of articles with `least` of them.
+
+    Returns:
+      the hashes, article by article, and the bounds of each article's, shape (articles + 1,).
+    """
+    return _evident_hashes(grams, frequency, offsets, cap, least)
 
 
 def mark_furniture(frequency: UInt16Array, offsets: Int64Array) -> UInt16Array:
@@ -116,35 +124,65 @@ def find_slot(keys, key, mask):  # type: ignore[no-untyped-def] # noqa: ANN001, 
 @numba.njit(cache=True, nogil=True)
 def _hash_grams(words, word_offsets, offsets, multipliers):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
     grams = np.empty(offsets[-1], np.uint64)
+    times = (multipliers[0], multipliers[1], multipliers[2], multipliers[3], multipliers[4])
     for row in range(offsets.size - 1):
-        at = offsets[row]
-        for word in range(word_offsets[row], word_offsets[row] + offsets[row + 1] - offsets[row]):
-            value = np.uint64(0)
-            for k in range(SHINGLE):
-                value += np.uint64(words[word + k]) * multipliers[k]
+        made = grams[offsets[row] : offsets[row + 1]]
+        given = words[word_offsets[row] : word_offsets[row + 1]]
+        for k in range(made.size):
+            value = np.uint64(given[k]) * times[0] + np.uint64(given[k + 1]) * times[1]
+            value += np.uint64(given[k + 2]) * times[2] + np.uint64(given[k + 3]) * times[3]
+            value += np.uint64(given[k + 4]) * times[4]
             value ^= value >> np.uint64(32)  # murmur3's finalizer spreads every word over all bits
             value *= np.uint64(0xFF51AFD7ED558CCD)
             value ^= value >> np.uint64(33)
-            grams[at] = value
-            at += 1
+            made[k] = value
     return grams
 
 
 @numba.njit(cache=True, nogil=True)
-def _by_bucket(keys, buckets):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+def _by_bucket(keys, buckets, shift):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
     mask = np.uint64(buckets - 1)
     bounds = np.zeros(buckets + 1, np.int64)
     for key in keys:
-        bounds[np.int64(key & mask) + 1] += 1
+        bounds[np.int64((key >> shift) & mask) + 1] += 1
     for bucket in range(buckets):
         bounds[bucket + 1] += bounds[bucket]
     free = bounds[:-1].copy()
-    order = np.empty(keys.size, np.int32)
+    order, ordered = np.empty(keys.size, np.int32), np.empty(keys.size, np.uint64)
     for i in range(keys.size):
-        home = np.int64(keys[i] & mask)
-        order[free[home]] = i
-        free[home] += 1
-    return order, bounds
+        home = np.int64((keys[i] >> shift) & mask)
+        place = free[home]
+        order[place], ordered[place] = i, keys[i]
+        free[home] = place + 1
+    return order, ordered, bounds
+
+
+@numba.njit(cache=True, nogil=True)
+def _hash_passages(grams, offsets, multiplier):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    step = PASSAGE - SHINGLE
+    passages = np.full(grams.size, np.uint64(0xFFFFFFFFFFFFFFFF))
+    for row in range(offsets.size - 1):
+        given, made = grams[offsets[row] : offsets[row + 1]], passages[offsets[row] : offsets[row + 1]]
+        for k in range(given.size - step):
+            mixed = (given[k] ^ (given[k + step] << np.uint64(1))) * multiplier
+            made[k] = mixed ^ (mixed >> np.uint64(29))
+    return passages
+
+
+@numba.njit(cache=True, nogil=True)
+def _evident_hashes(grams, frequency, offsets, cap, least):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    hashes = np.empty(grams.size + 1, np.uint32)
+    bounds = np.zeros(offsets.size, np.int64)
+    size = 0
+    for row in range(offsets.size - 1):
+        first = size
+        for gram in range(offsets[row], offsets[row + 1]):
+            hashes[size] = grams[gram] >> np.uint64(32)  # overwritten by the next one unless it is evidence
+            size += frequency[gram] <= cap  # furniture is above any cap
+        if size - first < least:
+            size = first
+        bounds[row + 1] = size
+    return hashes[:size], bounds
 
 
 @numba.njit(cache=True, nogil=True)
@@ -164,19 +202,19 @@ def _text_keys(words, word_offsets, ids):  # type: ignore[no-untyped-def] # noqa
 def _winnow(grams, offsets, window):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
     chosen = np.zeros(grams.size, np.bool_)
     for row in range(offsets.size - 1):
-        first, stop = offsets[row], offsets[row + 1]
-        smallest = first
-        for end in range(first, stop):
+        given, taken = grams[offsets[row] : offsets[row + 1]], chosen[offsets[row] : offsets[row + 1]]
+        smallest = 0
+        for end in range(given.size):
             begin = end - window + 1
             if smallest < begin:
                 smallest = begin
                 for k in range(begin + 1, end + 1):
-                    if grams[k] <= grams[smallest]:
+                    if given[k] <= given[smallest]:
                         smallest = k
-            elif grams[end] <= grams[smallest]:
+            elif given[end] <= given[smallest]:
                 smallest = end
-            if begin >= first or end == stop - 1:
-                chosen[smallest] = True
+            if begin >= 0 or end == given.size - 1:
+                taken[smallest] = True
     return chosen
 
 

@@ -32,6 +32,7 @@ from transforms.match.minhash import sign
 from transforms.match.options import PASSAGE, MatchOptions
 from transforms.match.shingles import (
     by_bucket,
+    evident_hashes,
     gram_offsets,
     hash_grams,
     hash_passages,
@@ -42,7 +43,9 @@ from transforms.match.shingles import (
 )
 from transforms.match.words import split_words
 
+Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
+UInt64Array = NDArray[np.uint64]
 
 
 @dataclass(eq=False)
@@ -91,7 +94,7 @@ def split_block(ref: BlockRef, buckets: int) -> pa.Table:
     lists = {name: pa.ListArray.from_arrays(offsets, pa.array(values)) for name, values in listed.items()}
     store(pa.table({"article_id": column(articles, "article_id"), **lists}), ref.part("tokens"))
     grams = hash_grams(words.hashes, words.offsets)
-    store(grams_table(grams, gram_offsets(words.offsets), *by_bucket(grams, buckets)), ref.part("grams"))
+    store(grams_table(grams, gram_offsets(words.offsets), buckets), ref.part("grams"))
     outlets = {name: stable_hash("outlet", name) if name else 0 for name in set(articles["outlet"].to_pylist())}
     columns = [
         pa.array([ref.base] * articles.num_rows, pa.string()),
@@ -136,33 +139,39 @@ def sign_block(ref: BlockRef, stored: StoredTable, answers: StoredTable, options
     offsets = gram_offsets(word_offsets)
     frequency = mark_furniture(read_frequencies(ref, documents, answers), offsets)
     cap = options.frequency_cap
-    evidence = frequency <= cap  # furniture is above any cap
-    counts = np.add.reduceat(np.append(evidence, 0), offsets[:-1]) * (np.diff(offsets) > 0)
-    evidence &= np.repeat(counts >= options.min_evidence, np.diff(offsets))
-    bounds = np.concatenate([[0], np.cumsum(evidence)])[offsets]
-    signatures = sign((grams[evidence] >> np.uint64(32)).astype(np.uint32), bounds, options.signature)
+    hashes, bounds = evident_hashes(grams, frequency, offsets, cap, options.min_evidence)
+    signatures = sign(hashes, bounds, options.signature)
     lists = pa.ListArray.from_arrays(offsets.astype(np.int32), pa.array(frequency))
     flat = pa.FixedSizeListArray.from_arrays(pa.array(signatures.reshape(-1)), options.signature.permutations)
     leader = documents.leader[place]
     schema = pa.schema(
-        {"leader": pa.int64(), "home": pa.uint32(), "frequency": lists.type, "signature": flat.type},
+        {"leader": pa.int64(), "frequency": lists.type, "signature": flat.type},
         {b"rule": str(options.signature).encode()},
     )
-    store(pa.table([leader, signatures[:, 0], lists, flat], schema=schema), ref.part("signed"))
+    store(pa.table([leader, lists, flat], schema=schema), ref.part("signed"))
 
     leads = leader == documents.article_id[place]
     band, band_rows = band_keys(signatures, options.bands)
     passages = hash_passages(grams, offsets)
-    chosen = winnow(passages, offsets, options.quote_words - PASSAGE + 1) & shareable_passages(frequency, offsets, cap)
-    rows = np.repeat(np.arange(ref.rows, dtype=np.int32), np.diff(offsets))
-    keys, key_rows = (
-        np.concatenate([band, fingerprint_keys(passages[chosen])]),
-        np.concatenate([band_rows, rows[chosen]]),
-    )
-    keys, key_rows = keys[leads[key_rows]], key_rows[leads[key_rows]]
+    shareable = shareable_passages(frequency, offsets, cap)
+    chosen = np.flatnonzero(winnow(passages, offsets, options.quote_words - PASSAGE + 1) & shareable)
+    chosen_rows = (np.searchsorted(offsets, chosen, side="right") - 1).astype(np.int32)
+    prints, print_rows = _once(fingerprint_keys(passages[chosen]), chosen_rows)
+    keys, key_rows = np.concatenate([band, prints]), np.concatenate([band_rows, print_rows])
+    if not leads.all():
+        keys, key_rows = keys[leads[key_rows]], key_rows[leads[key_rows]]
     known, known_rows = identity_keys(documents.identity[place])
     keys, key_rows = np.concatenate([keys, known]), np.concatenate([key_rows, known_rows])
-    order, ends = by_bucket(keys, options.key_buckets)
+    order, keys, ends = by_bucket(keys, options.key_buckets)
     schema = pa.schema({"key": pa.uint64(), "row": pa.int32()}, {b"buckets": ends.tobytes()})
-    store(pa.table([keys[order], key_rows[order]], schema=schema), ref.part("keys"))
+    store(pa.table([keys, key_rows[order]], schema=schema), ref.part("keys"))
     return ref
+
+
+def _once(keys: UInt64Array, rows: Int32Array) -> tuple[UInt64Array, Int32Array]:
+    """Each key of a row once: a passage that an article repeats must not look like many articles."""
+    order = np.lexsort((keys, rows))
+    keys, rows = keys[order], rows[order]
+    first = np.ones(keys.size, np.bool_)
+    first[1:] = (keys[1:] != keys[:-1]) | (rows[1:] != rows[:-1])
+    return keys[first], rows[first]

@@ -15,11 +15,12 @@ from schemas.blocks import PAIRS, StoredTable, load
 from schemas.errors import ContractMismatch
 from schemas.labels import RELATION_CODES, Relation
 from transforms.match import alignment
-from transforms.match.gathering import column, copy_slices, factorise, gather_lists
+from transforms.match.gathering import column, copy_slices, factorise, gather_lists, places_of
 from transforms.match.minhash import jaccard
 from transforms.match.options import LARGEST, MatchOptions, gram_weights
+from transforms.match.recurring import other_editions
 from transforms.match.shingles import gram_offsets, hash_grams
-from transforms.match.words import LISTED, text_buffers
+from transforms.match.words import text_buffers
 
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
@@ -29,7 +30,9 @@ _BATCH = 1 << 16  # pairs whose articles are held in memory together
 _LINK = 0.05  # a pair that scores less and shares no long run is nothing
 _WHOLE = 0.75  # coverage of a side that is as good as all of it
 _TEXT = 100.0  # weight, of about ten rare grams: equal texts that hold less may be a form or a stub
-_LISTED = 2 / 3  # of its words in short lines that are no sentences: an article so listed is a gallery or an index
+# Of its words in short lines that are no sentences: an article so listed is a gallery or an index. Two such articles of
+# one outlet share its lists (titles, teasers, names), not a text: 29 of 11,818 real articles have so many.
+_LISTED = 2 / 3
 _BACKGROUND = 0.25  # of both articles stands before what they share: an outlet repeats its background under other news
 _REPEATED = 0.15  # what such a pair falls short by; a version of one article keeps its top or has a new lead alone
 _LEAD = 0.5  # share of the longer article's opening that is shared where the other is cut from it
@@ -39,21 +42,33 @@ _LEAD = 0.5  # share of the longer article's opening that is shared where the ot
 class VerifyPairs(beam.PTransform):  # type: ignore[misc]
     """Candidate pairs → verified pairs (PAIRS tables).
 
-    Takes a dict: `candidates` (CANDIDATES tables) and `catalog` (one StoredTable of CATALOG rows, ascending by
-    article id). Every pair comes with the relation it has *if* the two articles end in one copy;
+    Takes a dict: `candidates` (one StoredTable of CANDIDATES rows) and `catalog` (one StoredTable of CATALOG rows,
+    ascending by article id). Every pair comes with the relation it has *if* the two articles end in one copy;
     `cluster.copies.SettlePairs` keeps or changes it once the copies are known, and drops the pairs that only
     clustering needed.
     """
 
     options: MatchOptions
+    shares: int = 16  # that the candidates are verified in
 
     @beam.typehints.no_annotations  # Beam warns of hints that are dicts
     def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
         """Wire."""
-        catalog = beam.pvalue.AsSingleton(inputs["catalog"])
-        return inputs["candidates"] | "Compare" >> beam.FlatMap(
-            verified_tables, catalog, self.options
-        ).with_output_types(pa.Table)
+        candidates, catalog = (beam.pvalue.AsSingleton(inputs[name]) for name in ("candidates", "catalog"))
+        return (
+            inputs["candidates"].pipeline
+            | "Shares" >> beam.Create(range(self.shares))
+            | "Compare"
+            >> beam.FlatMap(verified_share, candidates, catalog, self.options, self.shares).with_output_types(pa.Table)
+        )
+
+
+def verified_share(
+    share: int, candidates: StoredTable, catalog: StoredTable, options: MatchOptions, shares: int
+) -> Iterator[pa.Table]:
+    """Verify one of so many shares of the stored candidates."""
+    start, stop = (candidates.rows * number // shares for number in (share, share + 1))
+    yield from verified_tables(load(candidates.path).slice(start, stop - start), catalog, options)
 
 
 def verified_tables(candidates: pa.Table, catalog: StoredTable, options: MatchOptions) -> Iterator[pa.Table]:
@@ -80,9 +95,12 @@ def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions)
     """
     candidates = candidates.sort_by([("left", "ascending"), ("right", "ascending")])
     left, right = candidates["left"].to_numpy(), candidates["right"].to_numpy()
-    ids, both = np.unique(np.concatenate([left, right]), return_inverse=True)
+    rows, both = np.unique(np.concatenate([left, right]), return_inverse=True)
     lefts, rights = both[: left.size], both[left.size :]
-    gathered = _gather(catalog, ids, str(options.signature))
+    gathered = _gather(
+        catalog.select(["article_id", "identity", "block", "row", "outlet"]).take(rows), str(options.signature)
+    )
+    ids = gathered.article_id
     articles = catalog.num_rows
     table = np.array(gram_weights(articles, options.frequency_cap, LARGEST), np.float32)
     offsets = gram_offsets(gathered.offsets)
@@ -91,15 +109,16 @@ def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions)
     figures, counts, runs = alignment.compare(
         lefts, rights, prepared, offsets, gathered.flags, gathered.offsets, options.passages
     )
-    heavy = prepared[2].max(axis=1) >= _TEXT
+    heavy = prepared[2][:, alignment.EVERYTHING] >= _TEXT
     clones = (gathered.leader[lefts] == gathered.leader[rights]) & (heavy[lefts] | heavy[rights])
     figures[clones, : alignment.OPENING] = 1.0
     score = figures[:, alignment.SCORE].copy()
-    listed = listed_share(gathered.flags, gathered.offsets) >= _LISTED
+    listed = prepared[2][:, alignment.LISTED_SHARE].astype(np.float32) >= _LISTED
     same_outlet = gathered.outlet[lefts] == gathered.outlet[rights]
     background = same_outlet & (figures[:, alignment.START] >= _BACKGROUND)
     score[background] = np.maximum(0.0, score[background] - np.float32(_REPEATED))
     score[same_outlet & listed[lefts] & listed[rights]] = 0.0
+    score[other_editions(lefts, rights, gathered.words, gathered.flags, gathered.offsets)] = 0.0
     same_page = (gathered.identity[lefts] == gathered.identity[rights]) & (gathered.identity[lefts] != 0)
     score[same_page] = 1.0
     kept = np.flatnonzero((score >= _LINK) | (counts[:, alignment.LONGEST] >= options.quote_words))
@@ -118,16 +137,6 @@ def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions)
         _passages(gathered, lefts, runs, options),
     ]
     return pa.table(columns, schema=PAIRS)
-
-
-def listed_share(flags: NDArray[np.uint8], offsets: Int64Array) -> FloatArray:
-    """Share of each article's words that stand in short lines without an end mark, shape (articles,).
-
-    Two articles of one outlet that are nearly all such lines (titles, teasers, names) share the outlet's lists, not a
-    text: 29 of 11,818 real articles have two thirds or more of them.
-    """
-    listed = np.concatenate([[0], np.cumsum((flags & LISTED) > 0)])
-    return (np.diff(listed[offsets]) / np.maximum(1, np.diff(offsets))).astype(np.float32)
 
 
 def relations(
@@ -163,6 +172,7 @@ def relations(
 class _Articles:
     """The articles of a batch in id order; words and frequencies one article after another."""
 
+    article_id: Int64Array
     bases: list[str]
     block: Int64Array  # of each article, into `bases`
     row: Int64Array
@@ -176,11 +186,8 @@ class _Articles:
     outlet: Int64Array  # equal numbers, equal outlets; where none is known, a number of the article's own
 
 
-def _gather(catalog: pa.Table, ids: Int64Array, rule: str) -> _Articles:
+def _gather(entries: pa.Table, rule: str) -> _Articles:
     """Map the blocks that hold the articles and copy what comparing needs."""
-    entries = catalog.select(["block", "row", "identity", "outlet"]).take(
-        np.searchsorted(catalog["article_id"].to_numpy(), ids)
-    )
     block, row = factorise(entries["block"]), entries["row"].to_numpy().astype(np.int64)
     tokens = [load(f"{base}.tokens.arrow") for base in block[1]]
     signed = [load(f"{base}.signed.arrow") for base in block[1]]
@@ -189,16 +196,16 @@ def _gather(catalog: pa.Table, ids: Int64Array, rule: str) -> _Articles:
             message = f"{base} was signed by {table.schema.metadata[b'rule'].decode()}, not by {rule}: sign it again"
             raise ContractMismatch(message)
     offsets, words = gather_lists([column(table, "word") for table in tokens], block[0], row)
-    leader = np.empty(ids.size, np.int64)
-    signatures = np.empty((ids.size, column(signed[0], "signature").type.list_size), np.uint32)
-    for number, table in enumerate(signed):
-        members = block[0] == number
+    leader = np.empty(row.size, np.int64)
+    signatures = np.empty((row.size, column(signed[0], "signature").type.list_size), np.uint32)
+    for table, members in zip(signed, places_of(block[0], len(signed)), strict=True):
         values = column(table, "signature").values.to_numpy().reshape(-1, signatures.shape[1])
         signatures[members] = values[row[members]]
         leader[members] = table["leader"].to_numpy()[row[members]]
     known = entries["outlet"].is_valid().to_numpy()
     outlet = np.where(known, factorise(entries["outlet"].fill_null(""))[0], -1 - np.arange(known.size))
     return _Articles(
+        article_id=entries["article_id"].to_numpy(),
         bases=block[1],
         block=block[0],
         row=row,
@@ -221,10 +228,10 @@ def _passages(articles: _Articles, lefts: Int64Array, runs: Int32Array, options:
     article = lefts[pair]
     begin, end = np.zeros(pair.size, np.int64), np.zeros(pair.size, np.int64)
     texts = []
-    for number, base in enumerate(articles.bases):
+    pieces = places_of(articles.block[article], len(articles.bases))
+    for base, here in zip(articles.bases, pieces, strict=True):
         tokens, text = load(f"{base}.tokens.arrow"), column(load(f"{base}.articles.arrow"), "text")
         texts.append(text_buffers(text))
-        here = articles.block[article] == number
         row = articles.row[article[here]]
         word = column(tokens, "word").offsets.to_numpy()[row] + first[here]
         last = word + np.minimum(words[here], options.passage_words) - 1

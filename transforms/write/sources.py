@@ -79,7 +79,8 @@ def likely_source(agencies: Sequence[str | None], outlets: Sequence[str | None],
         name, count = min(named.items(), key=lambda item: (-item[1], item[0]))
         return Source(name, "credit", count / len(agencies))
     known = [(time, outlet) for time, outlet in zip(times, outlets, strict=True) if time is not None]
-    first = sorted({outlet for time, outlet in known if time == min(known)[0] and outlet})
+    earliest = min((time for time, _ in known), default=None)
+    first = sorted({outlet for time, outlet in known if time == earliest and outlet})
     if not first:
         return Source(None, None, None)
     return Source(first[0], "earliest", len(known) / len(times) / len(first))

@@ -1,0 +1,41 @@
+"""A text that repeats itself costs no more than another of its length."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from schemas.blocks import BlockRef, load
+from transforms.match.bare import match_blocks
+from transforms.match.keys import BAND_BIT
+from transforms.match.options import MatchOptions
+from transforms.match.signing import count_stored, sign_block, split_block, store_answers, store_documents
+
+_TIMES = 60_000
+_SECONDS = 2.0  # of CPU; 6 to 15 when the places of a gram were searched from the first one
+
+
+def test_a_word_repeated_without_end_is_compared_in_time_linear_in_the_length(
+    blocks_of: Callable[..., list[BlockRef]], prose: Callable[..., str], tmp_path: Path
+) -> None:
+    match_blocks(
+        blocks_of([{"id": name, "text": prose(1)} for name in "ab"]), MatchOptions(), str(tmp_path)
+    )  # compiles
+    blocks = blocks_of([{"id": name, "text": "spam " * _TIMES + prose(ord(name))} for name in "ab"])
+    before = time.process_time()
+    pairs = match_blocks(blocks, MatchOptions(), str(tmp_path))
+    assert time.process_time() - before < _SECONDS
+    assert pairs["longest_run"].to_pylist() == [_TIMES]
+
+
+def test_a_passage_that_one_article_repeats_is_not_taken_for_many_articles(
+    blocks_of: Callable[..., list[BlockRef]], prose: Callable[..., str], tmp_path: Path
+) -> None:
+    options, passage = MatchOptions(), prose(1, 1, 30)
+    texts = {name: "\n".join(f"{passage} {prose(ord(name) * 300 + n, 1, 5)}" for n in range(250)) for name in "abc"}
+    refs = blocks_of([{"id": name, "text": text} for name, text in texts.items()])
+    documents = store_documents([split_block(ref, 4) for ref in refs], str(tmp_path))
+    answers = [count_stored(bucket, documents, options, str(tmp_path)) for bucket in range(4)]
+    frequencies = store_answers(answers, str(tmp_path))
+    keys = load(sign_block(refs[0], documents, frequencies, options).part("keys"))
+    assert len(set(zip(keys["key"].to_pylist(), keys["row"].to_pylist(), strict=True))) == keys.num_rows
+    assert keys.filter(keys["key"].to_numpy() < BAND_BIT).num_rows > 0
