@@ -57,7 +57,7 @@ class Manifests:
 
     def numbers(self) -> list[int]:
         """The snapshots that there are, oldest first, whether or not their manifests can be read."""
-        return sorted(int(path.stem) for path in self.folder.glob("[0-9]*.json"))
+        return sorted(int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdecimal())
 
     def newest(self) -> int:
         """The number of the newest snapshot; 0 when there is none."""

@@ -145,8 +145,8 @@ def collect(root: Path, retention: Retention, now: dt.datetime, *, dry_run: bool
             dataset.manifests.path(number).unlink()
         sync(dataset.manifests.folder)
         there = set(dataset.manifests.numbers())
-        for view in (root / "snapshots").glob("[0-9]*"):
-            if int(view.name) not in there and int(view.name) != shown(root):
+        for view in (root / "snapshots").iterdir():
+            if view.name.isdecimal() and int(view.name) not in {*there, shown(root)}:
                 hidden = view.rename(view.with_name(f".gone-{view.name}"))
                 shutil.rmtree(hidden)
         sizes = list(_sweep(root))
@@ -166,7 +166,7 @@ def _sweep(root: Path) -> Iterator[int]:
         return
     named = {file.path for each in manifests for file in (*each.files, *each.state)}
     for kind in ("data", "state"):
-        for folder in (root / kind).iterdir():
+        for folder in filter(Path.is_dir, (root / kind).iterdir()):
             for file in folder.iterdir():
                 if f"{kind}/{folder.name}/{file.name}" not in named:
                     yield file.stat().st_size

@@ -8,7 +8,7 @@
     ├── CommitConflict         exit 5   another run committed first
     ├── StorageFailed          exit 6   the disk is full, gone or read-only: nothing was committed
     │   └── NotShown           exit 6   committed, but `current` could not be swapped: the next run does it
-    ├── WorkerLost             exit 7   a worker process died: nothing was committed
+    ├── WorkerLost             exit 7   a worker of the runner died: nothing was committed
     └── Rejected               never leaves a stage: it becomes a row of the `rejects` table
 
 A message names the input, says what was wrong and what to do about it.
@@ -64,15 +64,15 @@ class NotShown(StorageFailed):
 
 
 class WorkerLost(CopydeskError):
-    """A worker process of the Beam runner died; nothing was committed."""
+    """A worker of the Beam runner died or cannot be reached; nothing was committed."""
 
     exit_code = 7
 
     def __init__(self) -> None:
         """Say what to do."""
         super().__init__(
-            "a worker process died; nothing was committed: run it again; if it dies again, it may lack memory: "
-            "use fewer --workers"
+            "a worker of the Beam runner died or cannot be reached; nothing was committed: run it again; if that "
+            "does not help, it may lack memory: use fewer --workers"
         )
 
 

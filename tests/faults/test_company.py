@@ -53,7 +53,10 @@ def test_a_worker_that_dies_ends_the_run_and_the_next_one_heals(
                 assert driver.wait(timeout=120) == 7, said.read_text()
             finally:
                 driver.kill()
-        assert "a worker process died; nothing was committed: run it again" in said.read_text()
+        assert (
+            "a worker of the Beam runner died or cannot be reached; nothing was committed: run it again"
+            in said.read_text()
+        )
         assert read_whole(out) == before[0].ids
         assert ended(run(after.path, out)) == 0
     assert_healed(out, after.ids)
