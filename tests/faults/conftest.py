@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,16 +31,16 @@ def after(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> Co
     return _corpus(tmp_path_factory.mktemp("after"), records[2:10])[0]
 
 
+@pytest.fixture(scope="session")
+def third(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> Corpus:
+    """Seven articles, some of which the others have too."""
+    return _corpus(tmp_path_factory.mktemp("third"), records[5:12])[0]
+
+
 @pytest.fixture
 def out(before: tuple[Corpus, Path], tmp_path: Path) -> Path:
     """A copy of the dataset, one snapshot old."""
     return fresh_copy(before[1], tmp_path / "out")
-
-
-@pytest.fixture
-def another(before: tuple[Corpus, Path], tmp_path: Path) -> Callable[[int], Path]:
-    """Copies by number."""
-    return lambda number: fresh_copy(before[1], tmp_path / str(number) / "out")
 
 
 def fresh_copy(out: Path, place: Path) -> Path:
