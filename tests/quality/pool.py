@@ -11,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from tests.quality import measure
-from tests.quality.stories_held_out import BASE_ARTICLES, EMBEDDED, SEED_DAYS, representatives, score
+from tests.quality.measure import Figures
+from tests.quality.stories_held_out import BASE_ARTICLES, representatives, score
 from transforms.cluster.stories import StoryOptions, features
 
-Figures = dict[str, float]
+EMBEDDED = ("g5", "basil", "galaxy", "allsides")
+SEED_DAYS = (19_010, 19_070)  # 2022-01-18 to 2022-03-19, as days since 1970
 
 
 def seeds_in_pool(shared: Path, work: Path) -> Figures:
