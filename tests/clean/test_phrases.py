@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.labels import Label
-from transforms.clean.phrases import find_cues, phrase_of
+from transforms.clean.phrases import find_cues
 from transforms.clean.textlines import split_lines
 
 PACK = tomllib.loads((resources.files("transforms.clean") / "data" / "phrases.toml").read_text("utf-8"))
@@ -59,11 +59,6 @@ def test_patterns_are_cheap_on_hostile_lines() -> None:
     hostile = "share " * 300 + "x"
     for entry in PACK["rule"]:
         pa.compute.match_substring_regex(pa.array([hostile]), f"(?i:{entry['pattern']})")
-
-
-def test_a_rule_can_be_asked_about_one_line() -> None:
-    assert phrase_of("Sign up for our newsletter") == "newsletter"
-    assert phrase_of("The sea was calm.") is None
 
 
 FOREIGN = {
