@@ -62,7 +62,7 @@ def new_pipeline(runner: str, options: PipelineOptions) -> beam.Pipeline:
     Raises:
       UsageError: Beam knows no such runner, or not where it is.
     """
-    if runner == "PortableRunner" and not options.view_as(PortableOptions).job_endpoint:
+    if runner.lower().removesuffix("runner") == "portable" and not options.view_as(PortableOptions).job_endpoint:
         raise UsageError(f"--runner {runner}: needs `-- --job_endpoint=HOST:PORT`, the address of its job server")
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     try:

@@ -211,10 +211,15 @@ def new_block(scratch: str, rows: int) -> BlockRef:
 def store(table: pa.Table, path: str) -> StoredTable:
     """Write `table` as an uncompressed Arrow file, so that a local reader can map it.
 
+    A part of a block has one path, whoever stores it: a bundle that is tried again puts its file in the place of the
+    first one whole, and who has that mapped keeps it.
+
     Raises:
       OSError: the scratch folder cannot be written.
     """
-    _write(path, table.schema, [table.combine_chunks()])
+    attempt = f"{path}.{uuid.uuid4().hex}"
+    _write(attempt, table.schema, [table.combine_chunks()])
+    FileSystems.rename([attempt], [path])
     return StoredTable(path, table.num_rows)
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.labels import LABEL_CODES, Label
-from transforms.clean.language import settle_language, with_languages
+from transforms.clean.language import with_languages
 from transforms.clean.languagekernel import SAMPLE
 
 SENTENCES = {
@@ -36,26 +36,51 @@ SENTENCES = {
 }
 
 
+def block(rows: list[tuple[str | None, list[tuple[Label, str]]]]) -> tuple[pa.Table, pa.Table]:
+    parsed = pa.table(
+        {
+            "headline": pa.array([None] * len(rows), pa.string()),
+            "language": pa.array([declared for declared, _ in rows], pa.string()),
+        }
+    )
+    lines = [(at, label, text) for at, (_, given) in enumerate(rows) for label, text in given]
+    table = pa.table(
+        {
+            "row": pa.array([at for at, _, _ in lines], pa.int32()),
+            "label": pa.array([LABEL_CODES[label] for _, label, _ in lines], pa.int8()),
+            "text": pa.array([text for _, _, text in lines], pa.string()),
+        }
+    )
+    return parsed, table
+
+
+def settled(declared: str | None, text: str) -> str | None:
+    """The language of one article of one line."""
+    parsed, lines = block([(declared, [(Label.BODY, text)])])
+    (told,) = with_languages(parsed, lines, pa.array([None]))["language"].to_pylist()
+    return told
+
+
 @pytest.mark.parametrize("language", SENTENCES)
 def test_a_sentence_tells_its_language(language: str) -> None:
-    assert settle_language(None, SENTENCES[language]) == language
+    assert settled(None, SENTENCES[language]) == language
 
 
 @pytest.mark.parametrize("language", SENTENCES)
 def test_what_is_declared_and_true_stays_as_it_is_written(language: str) -> None:
-    assert settle_language(f"{language}-XX", SENTENCES[language]) == f"{language}-XX"
+    assert settled(f"{language}-XX", SENTENCES[language]) == f"{language}-XX"
 
 
 @pytest.mark.parametrize("language", SENTENCES)
 def test_a_text_overrules_what_its_page_declares_wrongly(language: str) -> None:
     declared = "en" if language != "en" else "de"
-    assert settle_language(declared, SENTENCES[language]) == language
+    assert settled(declared, SENTENCES[language]) == language
 
 
 @pytest.mark.parametrize("declared", ["nb", "nn-NO", "no", "da"])
 def test_languages_that_share_their_function_words_do_not_contradict_each_other(declared: str) -> None:
     text = "Havnen var stengt i to dager fordi tåken ikke lettet, og fergene måtte vente ved kaien som de har for vane."
-    assert settle_language(declared, text) == declared
+    assert settled(declared, text) == declared
 
 
 @pytest.mark.parametrize(
@@ -82,47 +107,25 @@ def test_languages_that_share_their_function_words_do_not_contradict_each_other(
     ],
 )
 def test_a_language_we_have_no_words_of_is_not_overruled_by_the_one_it_is_like(declared: str, text: str) -> None:
-    assert settle_language(None, text) not in {None, declared}
-    assert settle_language(declared, text) == declared
-    assert settle_language(declared, SENTENCES["de"]) == "de"
+    assert settled(None, text) not in {None, declared}
+    assert settled(declared, text) == declared
+    assert settled(declared, SENTENCES["de"]) == "de"
 
 
 @pytest.mark.parametrize("text", ["", "Fog 3-2", "xq zv bnk wrtl pfff grmbl zzt krk vvv", "1234 5678 " * 20])
 def test_a_text_that_sounds_like_nothing_keeps_what_is_declared(text: str) -> None:
-    assert settle_language("zu", text) == "zu"
-    assert settle_language(None, text) is None
-
-
-def test_half_a_character_breaks_nothing() -> None:
-    assert settle_language("en", "\ud83d" * 30 + SENTENCES["de"]) == "de"
-
-
-def block(rows: list[tuple[str | None, list[tuple[Label, str]]]]) -> tuple[pa.Table, pa.Table]:
-    parsed = pa.table(
-        {
-            "headline": pa.array([None] * len(rows), pa.string()),
-            "language": pa.array([declared for declared, _ in rows], pa.string()),
-        }
-    )
-    lines = [(at, label, text) for at, (_, given) in enumerate(rows) for label, text in given]
-    table = pa.table(
-        {
-            "row": pa.array([at for at, _, _ in lines], pa.int32()),
-            "label": pa.array([LABEL_CODES[label] for _, label, _ in lines], pa.int8()),
-            "text": pa.array([text for _, _, text in lines], pa.string()),
-        }
-    )
-    return parsed, table
+    assert settled("zu", text) == "zu"
+    assert settled(None, text) is None
 
 
 def test_a_block_is_settled_by_body_lines_and_what_a_record_gives_stays() -> None:
     body = [(Label.BODY, SENTENCES["fr"])]
     furniture = [(Label.FURNITURE, SENTENCES["en"])]
     parsed, lines = block([("en", furniture + body), (None, body + furniture), ("en", body), (None, []), ("de", [])])
-    settled = with_languages(parsed, lines, pa.array([None, None, "en", None, None]))
-    assert settled["language"].to_pylist() == ["fr", "fr", "en", None, "de"]
+    told = with_languages(parsed, lines, pa.array([None, None, "en", None, None]))
+    assert told["language"].to_pylist() == ["fr", "fr", "en", None, "de"]
 
 
 def test_only_the_beginning_of_a_text_counts() -> None:
-    assert settle_language(None, (SENTENCES["en"] + " ") * 5 + SENTENCES["de"] * 50) == "en"
+    assert settled(None, (SENTENCES["en"] + " ") * 5 + SENTENCES["de"] * 50) == "en"
     assert len(SENTENCES["en"]) * 5 > SAMPLE

@@ -5,10 +5,11 @@ from importlib import resources
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from schemas.labels import Label
-from transforms.clean.phrases import find_cues, phrase_of
+from transforms.clean.phrases import find_cues
 from transforms.clean.textlines import split_lines
 
 PACK = tomllib.loads((resources.files("transforms.clean") / "data" / "phrases.toml").read_text("utf-8"))
@@ -55,15 +56,9 @@ def test_a_rule_without_cue_words_only_asks_short_lines(entry: dict[str, object]
     assert entry["cues"] or int(str(entry.get("words", 40))) <= 25
 
 
-def test_patterns_are_cheap_on_hostile_lines() -> None:
-    hostile = "share " * 300 + "x"
+def test_re2_whose_time_is_linear_takes_every_pattern() -> None:
     for entry in PACK["rule"]:
-        pa.compute.match_substring_regex(pa.array([hostile]), f"(?i:{entry['pattern']})")
-
-
-def test_a_rule_can_be_asked_about_one_line() -> None:
-    assert phrase_of("Sign up for our newsletter") == "newsletter"
-    assert phrase_of("The sea was calm.") is None
+        assert len(pc.match_substring_regex(pa.array([""]), entry["pattern"])) == 1
 
 
 FOREIGN = {

@@ -105,6 +105,12 @@ def test_the_terms_of_a_headline_come_first_and_once() -> None:
     assert similarity.headline_terms(heads, vectors(*articles)).tolist() == [2, 0, 0]
 
 
+def test_a_headline_of_more_terms_than_can_be_counted_has_the_most() -> None:
+    article = (" ".join(f"term{n}" for n in range(70_000)), "")
+    heads = terms.tokenise(pa.array([article[0]]))
+    assert similarity.headline_terms(heads, vectors(article)).tolist() == [65_535]
+
+
 def test_what_headlines_share_counts_more_than_what_texts_share() -> None:
     told, asked = ("Ulla floods Port Brenn", "Rovers win cup"), ("Ulla floods Port Brenn", "Mayor opens bridge")
     assert alike(told, asked) > alike(told[::-1], asked[::-1])

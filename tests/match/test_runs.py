@@ -3,9 +3,11 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transforms.match import runs
 from transforms.match.runs import index_grams, runs_in_order, runs_of_both, workspace
 
 Side = list[tuple[int, int]]  # place and gram
@@ -28,7 +30,7 @@ def _arrays(side: Side) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _plain(side: Side, other: Side) -> list[Run]:
     """Match each gram to the first equal one after the match before, else to the first of all."""
-    runs: list[list[int]] = []
+    found: list[list[int]] = []
     last = -1
     for place, gram in side:
         equal = [k for k, (_, theirs) in enumerate(other) if theirs == gram]
@@ -36,11 +38,11 @@ def _plain(side: Side, other: Side) -> list[Run]:
             continue
         last = next((k for k in equal if k > last), equal[0])
         to = other[last][0]
-        if runs and (place, to) == (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]):
-            runs[-1][2] += 1
+        if found and (place, to) == (found[-1][0] + found[-1][2], found[-1][1] + found[-1][2]):
+            found[-1][2] += 1
         else:
-            runs.append([place, to, 1])
-    return [(at, to, grams) for at, to, grams in runs]
+            found.append([place, to, 1])
+    return [(at, to, grams) for at, to, grams in found]
 
 
 @given(_SIDES, st.lists(_SIDES, min_size=1, max_size=3))
@@ -71,3 +73,20 @@ def test_text_in_one_order_without_repeats_needs_no_matching_gram_by_gram() -> N
     assert found[0].tolist() == [3, 0, 7]
     again = [*b, (12, 1001 << 20)]
     assert runs_in_order(_arrays(a), _arrays(again), work, index_grams(_arrays(a)[0], work), found) == -1
+
+
+def test_a_gram_repeated_without_end_is_searched_for_once_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    search, searches = runs._next_match.py_func, []  # noqa: SLF001 -- its calls are what grows
+
+    def counted(first: int, after: np.ndarray, last: int) -> int:
+        searches.append(last)
+        found: int = search(first, after, last)
+        return found
+
+    monkeypatch.setattr(runs, "_next_match", counted)
+    a, b = ([(place, 7 << 16) for place in range(size)] for size in (50, 100))
+    work = workspace(100)
+    mask = index_grams(_arrays(a)[0], work)
+    room = np.zeros((100, 3), np.int32), np.zeros((100, 3), np.int32)
+    assert runs_of_both.py_func(_arrays(a), _arrays(b), work, mask, *room) == (1, 2)
+    assert len(searches) == 3

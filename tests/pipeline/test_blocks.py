@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from schemas.blocks import BlockRef, GroupBuckets, StoreBlocks, StoreBuckets, load
+from schemas.blocks import BlockRef, GroupBuckets, StoreBlocks, StoreBuckets, load, store
 
 NUMBERS = pa.schema([pa.field("number", pa.int64()), pa.field("name", pa.string())])
 
@@ -49,3 +49,14 @@ def test_a_stored_block_is_read_back_as_it_was(tmp_path: Path, rows: int) -> Non
     (path,) = tmp_path.glob("*.numbers.arrow")
     block = BlockRef(str(path).removesuffix(".numbers.arrow"), rows)
     assert load(block.part("numbers")).equals(table)
+
+
+def test_a_part_stored_once_more_changes_nothing_for_who_has_it_mapped(tmp_path: Path) -> None:
+    first, again = (pa.table([[number], ["x"]], schema=NUMBERS) for number in (1, 2))
+    path = store(first, str(tmp_path / "block.numbers.arrow")).path
+    mapped = load(path)
+    assert store(again, path).path == path
+    assert mapped.equals(first)
+    load.cache_clear()
+    assert load(path).equals(again)
+    assert [each.name for each in tmp_path.iterdir()] == ["block.numbers.arrow"]

@@ -21,6 +21,7 @@ from pipeline.cli import main
         (["run", "article.txt", "--output", "out", "--", "--no_such_beam_flag=1"], "--no_such_beam_flag"),
         (["run", "article.txt", "--output", "out", "--runner", "NoSuchRunner"], "NoSuchRunner"),
         (["run", "article.txt", "--output", "out", "--runner", "PortableRunner"], "--job_endpoint"),
+        (["run", "article.txt", "--output", "out", "--runner", "portable"], "--job_endpoint"),
         (["run", "article.txt", "--output", "out", "--workers", "0"], "--workers"),
         (["run", "article.txt", "--output", "store://bucket/out"], "store:/"),
         (["run", "article.txt", "--output", "out", "--config", "nowhere.toml"], "nowhere.toml"),

@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.blocks import CLEAN, BlockRef, load, new_block, slices, store, store_new
-from tests.quality.copies import _base, _run
+from tests.quality.copies import base_file, run_without_stories
 from tests.quality.measure import articles, rows_of, write_rows
 from transforms.match.bare import catalog_of, match_blocks
 from transforms.match.candidates import pairs_of_bucket, unique_pairs
@@ -139,17 +139,19 @@ def simulated(shared: Path, work: Path) -> tuple[Path, set[tuple[str, str]]]:
     clusters = defaultdict(list)
     for row in rows_of(given):
         clusters[row["cluster"]].append(str(row["id"]))
-    return _run(work, given), {pair for members in clusters.values() for pair in itertools.combinations(members, 2)}
+    return run_without_stories(work, given), {
+        pair for members in clusters.values() for pair in itertools.combinations(members, 2)
+    }
 
 
 def real(shared: Path, work: Path) -> tuple[Path, set[tuple[str, str]]]:
     """The pairs labelled as copies, among the base articles."""
-    rows = {row["id"]: row for row in rows_of(_base(shared))}
+    rows = {row["id"]: row for row in rows_of(base_file(shared))}
     pairs = list(rows_of(shared / "data/neardup/real_pairs.jsonl.gz"))
     for pair in pairs:
         rows |= {pair[side]["id"]: pair[side] for side in "ab"}
     true = {(str(pair["a"]["id"]), str(pair["b"]["id"])) for pair in pairs if pair["copy"]}
-    return _run(work, write_rows(work / "real.jsonl", rows.values())), true
+    return run_without_stories(work, write_rows(work / "real.jsonl", rows.values())), true
 
 
 def main() -> None:

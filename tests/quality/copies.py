@@ -23,7 +23,7 @@ def syndication(shared: Path, work: Path) -> Figures:
     figures: Figures = {}
     for seed in SEEDS:
         given = work / f"syndication{seed}.jsonl.gz"
-        _script(shared, "make_syndication", _base(shared), given, "--seed", seed)
+        _script(shared, "make_syndication", base_file(shared), given, "--seed", seed)
         found = _copies(shared, work, given)
         figures |= {f"syndication{seed}.{key}": found[key] for key in _KEPT}
     for key in ("ari", "bcubed_f1"):
@@ -36,7 +36,7 @@ def plain(shared: Path, work: Path) -> Figures:
     simulator: Any = scorer(shared, "make_syndication")
     simulator.Outlet.boiler = lambda *_: []
     simulator.Outlet.blocks = property(lambda _: [], lambda *_: None)  # a new empty list each time: nothing stays
-    rows = simulator.simulate(rows_of(_base(shared)), SEEDS[0], 12_000)
+    rows = simulator.simulate(rows_of(base_file(shared)), SEEDS[0], 12_000)
     given = write_rows(work / "plain.jsonl", rows)
     off = work / "off.toml"
     off.write_text("[match]\nfurniture_articles = 1000000\n[clean.memory]\nlearn = false\n", encoding="utf-8")
@@ -88,7 +88,8 @@ def scale(shared: Path, work: Path) -> Figures:
     return {f"scale.{key}": found[key] for key in _KEPT}
 
 
-def _base(shared: Path) -> Path:
+def base_file(shared: Path) -> Path:
+    """The real articles that syndication is simulated from."""
     return shared / "data/neardup/base.jsonl.gz"
 
 
@@ -96,7 +97,8 @@ def _script(shared: Path, name: str, *words: object) -> None:
     subprocess.run([sys.executable, shared / "eval" / f"{name}.py", *map(str, words)], check=True, capture_output=True)
 
 
-def _run(work: Path, given: Path, extra: str = "") -> Path:
+def run_without_stories(work: Path, given: Path, extra: str = "") -> Path:
+    """Run over a file, with `extra` in the configuration; the dataset's folder."""
     config = Path(tempfile.mkdtemp(dir=work)) / "config.toml"
     config.write_text("[stories]\nenabled = false\n" + extra, encoding="utf-8")
     out = config.with_name("out")
@@ -105,15 +107,15 @@ def _run(work: Path, given: Path, extra: str = "") -> Path:
 
 
 def _copies(shared: Path, work: Path, given: Path, extra: str = "") -> Figures:
-    return clusters(shared, given, _run(work, given, extra), "cluster", "copy_id")
+    return clusters(shared, given, run_without_stories(work, given, extra), "cluster", "copy_id")
 
 
 def _groups(shared: Path, work: Path, pairs: Path) -> dict[str, str]:
     """Copy of each article of the base and of the labelled pairs, run together."""
-    rows = {row["id"]: row for row in rows_of(_base(shared))}
+    rows = {row["id"]: row for row in rows_of(base_file(shared))}
     for pair in rows_of(pairs):
         rows |= {pair[side]["id"]: pair[side] for side in "ab"}
-    out = _run(work, write_rows(work / f"{pairs.name}.jsonl", rows.values()))
+    out = run_without_stories(work, write_rows(work / f"{pairs.name}.jsonl", rows.values()))
     return {row["source_id"]: row["copy_id"] for row in articles(out, "source_id", "copy_id")}
 
 

@@ -15,10 +15,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.quality import copies, measure
+from tests.quality import copies, measure, pool
 from tests.quality.measure import Figures
 
-MEASURES = {**measure.MEASURES, **copies.MEASURES}
+MEASURES = {**measure.MEASURES, **pool.MEASURES, **copies.MEASURES}
 WHEN_NAMED = {"scale"}  # takes some minutes and 3 GB of memory
 FLOORS = Path(__file__).with_name("floors.json")
 LOWER_IS_BETTER = (

@@ -196,13 +196,6 @@ def stories(shared: Path, work: Path) -> Figures:
     return figures
 
 
-def pool(shared: Path, work: Path) -> Figures:
-    """Stories inside 10,000 other articles."""
-    from tests.quality.pool import seeds_in_pool, sets_in_pool  # noqa: PLC0415 -- it measures with this module
-
-    return seeds_in_pool(shared, work) | sets_in_pool(shared, work)
-
-
 def clusters(shared: Path, truth: Path, out: Path, label: str, column: str) -> Figures:
     """ARI, B-cubed and over-merge of a dataset's groups."""
     scoring = scorer(shared, "evaluate_clusters")
@@ -252,5 +245,4 @@ MEASURES: Mapping[str, Callable[[Path, Path], Figures]] = {
     "neardup": neardup,
     "independence": independence,
     "stories": stories,
-    "pool": pool,
 }

@@ -1,11 +1,11 @@
 """Stories over the seven labelled sets: any setting, and each set under the setting that is best on the others.
 
-    python -m tests.quality.stories_held_out SHARED CACHE [--grid cut=.03,.04,.05 crowd_share=.4,.5,.6] [--base]
+    python -m tests.quality.stories_held_out SHARED CACHE [--grid cut=.03,.04,.05 crowd_share=.4,.5,.6]
 
 Cleans and finds copies once through `copydesk run` (kept under CACHE), then clusters by the functions. Prints B-cubed
 F1 and ARI of every set at the shipped setting, the macro figures of each setting of the grid, and the leave-one-set-out
-figures: each set scored at the setting whose macro sum over the six others is highest. `--base` adds the four sets with
-dates inside 10,000 other articles, and the five seeds inside the same, their dates moved into the weeks of the seeds.
+figures: each set scored at the setting whose macro sum over the six others is highest. Sets inside 10,000 other
+articles: `tests/quality/pool.py`, a measure of the gate.
 """
 
 import argparse
@@ -21,9 +21,7 @@ from schemas.ids import parse_id
 from tests.quality import measure
 from transforms.cluster.stories import StoryOptions, features, label_stories
 
-EMBEDDED = ("g5", "basil", "galaxy", "allsides")
 BASE_ARTICLES = 10_000
-SEED_DAYS = (19_010, 19_070)  # 2022-01-18 to 2022-03-19, as days since 1970
 
 
 def main() -> None:
@@ -32,7 +30,6 @@ def main() -> None:
     parser.add_argument("shared", type=Path)
     parser.add_argument("cache", type=Path)
     parser.add_argument("--grid", nargs="*", default=[], metavar="OPTION=VALUE,…")
-    parser.add_argument("--base", action="store_true")
     arguments = parser.parse_args()
     prepared = {name: representatives(arguments.shared, arguments.cache, name) for name in measure.STORY_SETS}
     names = [each.split("=")[0] for each in arguments.grid]
@@ -56,10 +53,6 @@ def main() -> None:
         print({name: getattr(setting, name) for name in names}, figures.mean(axis=0).round(4).tolist())
     if grid:
         print("leave one set out:", held_out(table).round(4).tolist())
-    if arguments.base:
-        base = features(representatives(arguments.shared, arguments.cache, "base")[0], StoryOptions())
-        embedded(arguments.shared, base, prepared, made)
-        seeds_among(arguments.shared, arguments.cache, base)
 
 
 def held_out(table: np.ndarray) -> np.ndarray:
@@ -73,9 +66,7 @@ def representatives(shared: Path, cache: Path, name: str) -> tuple[pa.Table, dic
     """Clean articles that represent their copy, and the copy of every id at the source."""
     out = cache / "out" / name
     if not (out / "current").exists():
-        if name == "seeds":
-            measure.copydesk("run", measure.ROOT / "seeds", "--output", out)
-        elif name == "base":
+        if name == "base":
             rows = sorted(measure.rows_of(shared / "data/neardup/base.jsonl.gz"), key=lambda row: row["id"])
             random.Random(0).shuffle(rows)
             measure.copydesk("run", measure.write_rows(cache / "base.jsonl", rows[:BASE_ARTICLES]), "--output", out)
@@ -110,36 +101,6 @@ def score(
     known = {row["id"]: row["story"] for row in measure.rows_of(shared / f"data/stories/{name}.jsonl.gz")}
     found = scoring.score(known, {source: str(story_of[copy]) for source, copy in copy_of.items()})
     return found["bcubed_f1"], found["ari"]
-
-
-def embedded(
-    shared: Path, base: pa.Table, prepared: dict[str, tuple[pa.Table, dict[str, int]]], made: dict[str, pa.Table]
-) -> None:
-    """Four sets, each inside the base articles."""
-    largest: list[int] = []
-    figures = []
-    for name in EMBEDDED:
-        own = made[name]
-        others = base.filter(pa.array(~np.isin(base["copy_id"].to_numpy(), own["copy_id"].to_numpy())))
-        figures.append(score(shared, name, pa.concat_tables([own, others]), prepared[name][1], StoryOptions(), largest))
-        print(f"{name + ' in base':<18}{figures[-1][0]:8.4f}{figures[-1][1]:8.4f}  largest {largest[-1]}")
-    print("mean of four", np.mean(figures, axis=0).round(4).tolist(), "largest", max(largest))
-
-
-def seeds_among(shared: Path, cache: Path, base: pa.Table) -> None:
-    """The stories of the seeds among the base articles, as if those were of January to March 2022."""
-    rows, copy_of = representatives(shared, cache, "seeds")
-    moved = np.random.default_rng(0).integers(*SEED_DAYS, base.num_rows, dtype=np.int32)
-    for name in ("first_day", "last_day"):
-        base = base.set_column(base.schema.get_field_index(name), base.schema.field(name), pa.array(moved))
-    together = pa.concat_tables([features(rows, StoryOptions()), base])
-    labels = label_stories(together, np.unique(together["copy_id"].to_numpy()), StoryOptions()).to_pylist()
-    members: dict[int, list[int]] = {}
-    for row in labels:
-        members.setdefault(row["story_id"], []).append(row["copy_id"])
-    names = {copy: source[:3] for source, copy in copy_of.items()}
-    told = [[names.get(copy, "other") for copy in group] for group in members.values() if names.keys() & set(group)]
-    print("seeds among base:", sorted(map(sorted, told)))
 
 
 if __name__ == "__main__":

@@ -104,19 +104,11 @@ def _folded_characters() -> NDArray[np.uint16]:
     return folded
 
 
-def settle_language(declared: str | None, text: str) -> str | None:
-    """What is declared (BCP 47), unless the beginning of the text is clearly in another language; None if unknown.
+def with_languages(parsed: pa.Table, lines: pa.Table, given: pa.Array) -> pa.Table:
+    """Settle the languages of a block's articles by their body lines, or by their headlines where there are none.
 
     Languages that share most of their function words do not contradict each other: the declared one has to score
     clearly less than the best one.
-    """
-    one = np.zeros(1, np.int64)
-    script, scores = _scores(pa.array([text.encode("utf-8", "replace")]).cast(pa.string()), one, one, one + 1)
-    return _settled(declared, int(script[0]), scores[0])
-
-
-def with_languages(parsed: pa.Table, lines: pa.Table, given: pa.Array) -> pa.Table:
-    """Settle the languages of a block's articles by their body lines, or by their headlines where there are none.
 
     Args:
       parsed: PARSED; `language` as declared.

@@ -7,7 +7,6 @@ all patterns costs 300 µs a line.
 """
 
 import functools
-import re
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
@@ -197,8 +196,3 @@ def _rule(entry: dict[str, Any]) -> PhraseRule:
         entry.get("plain", False),
         entry.get("address", False),
     )
-
-
-def phrase_of(line: str) -> str | None:
-    """The first rule whose pattern holds for one line alone, wherever it stands: for `explain`."""
-    return next((rule.name for rule in _pack().rules if re.search(rule.pattern, line)), None)

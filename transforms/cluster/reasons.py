@@ -1,7 +1,8 @@
 """Why an article is near others: the terms they share and what they say of the days, for a person to read.
 
-The similarity here is that of the pair alone. What clustering makes of it (terms common in the neighbourhood count
-less, crowded neighbourhoods weigh less) depends on all articles of the run; `story_score` has that.
+The similarity here is that of the pair alone, without the share that headlines have in it once more. What clustering
+makes of it (terms common in the neighbourhood count less, crowded neighbourhoods weigh less) depends on all articles of
+the run; `story_score` has that.
 """
 
 from typing import NamedTuple

@@ -24,6 +24,7 @@ LEAD_TERMS = 70  # the lead is the headline and so many terms of the text
 _LEAD_LENGTH, _BODY_LENGTH = 60.0, 250.0  # a usual length, fixed: BM25's average
 _SAME_TOPIC, _SAME_STORY, _OTHERS = 0.15, 0.35, 20.0  # see `similarities`
 _HEADLINES = np.float32(0.2)  # share of the headlines in a similarity; 0 and .3 cost a point of ARI
+_MOST_TERMS = (1 << 16) - 1  # of a headline that are told from the text's
 _FILTER = 1 << 14  # bytes of the filter in `_similarities`: a third of a core's nearest cache
 
 
@@ -142,7 +143,10 @@ def place(values: UInt32Array, lengths: Int32Array, starts: Int64Array, out: UIn
 
 
 def headline_terms(headlines: Terms, articles: Vectors) -> UInt16Array:
-    """How many of the terms of each article, the first ones, stand in its headline."""
+    """How many of the terms of each article, the first ones, stand in its headline.
+
+    `vectors` lists terms where they first stand, the headline's before the text's.
+    """
     return _headline_terms(headlines.hashes, headlines.offsets, articles.terms, articles.offsets)
 
 
@@ -151,13 +155,9 @@ def _headline_terms(head: UInt32Array, head_at: Int64Array, terms: UInt32Array, 
     out = np.zeros(len(offsets) - 1, np.uint16)
     for i in range(len(out)):
         at = offsets[i]
-        found = True
-        while found and at < offsets[i + 1]:
-            found = False
-            for k in range(head_at[i], head_at[i + 1]):
-                found |= head[k] == terms[at]
-            at += found
-        out[i] = at - offsets[i]
+        for k in range(head_at[i], head_at[i + 1]):  # a term once more, or one without mass, is not the next one
+            at += at < offsets[i + 1] and terms[at] == head[k]
+        out[i] = min(at - offsets[i], _MOST_TERMS)
     return out
 
 

@@ -152,7 +152,7 @@ def unique_of_bucket(bucket: tuple[int, Iterable[pa.Table]]) -> pa.Table:
 
 
 def store_grouped(tables: Iterable[pa.Table], scratch: str) -> StoredTable:
-    """Store all candidates as `group_pairs` orders them: 40 bytes an article while they are ordered."""
+    """Store all candidates as `group_pairs` orders them: some 50 bytes a pair while they are ordered."""
     return store_new(group_pairs(tables), scratch, "candidates")
 
 

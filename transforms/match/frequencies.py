@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.blocks import BlockRef, StoredTable, load, store_new
+from transforms.match.gathering import factorise
 from transforms.match.options import FURNITURE_BIT, LARGEST
 from transforms.match.shingles import by_bucket, find_slot
 
@@ -61,12 +62,10 @@ class Documents:
 def read_documents(stored: StoredTable) -> Documents:
     """Read a stored table of DOCUMENTS rows and settle who counts."""
     table = load(stored.path)
-    names = table["block"].to_numpy(zero_copy_only=False) if table.num_rows else np.zeros(0, object)
-    first = (
-        np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1]])) if table.num_rows else np.zeros(0, np.int64)
-    )
-    bounds = np.append(first, table.num_rows).astype(np.int64)
-    blocks = [BlockRef(names[at], int(rows)) for at, rows in zip(first, np.diff(bounds), strict=True)]
+    block, names = factorise(table["block"])
+    sizes = np.bincount(block)
+    bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    blocks = [BlockRef(name, rows) for name, rows in zip(names, sizes.tolist(), strict=True)]
     article, identity, outlet, words = (
         table[name].to_numpy() for name in ("article_id", "identity", "outlet", "words")
     )

@@ -19,7 +19,7 @@ def column(table: pa.Table, name: str) -> pa.Array:
 
 def factorise(values: pa.ChunkedArray) -> tuple[Int64Array, list[str]]:
     """Number the distinct strings of a column: the number of each row, and the strings."""
-    encoded = pa.concat_arrays(values.chunks).dictionary_encode()
+    encoded = values.dictionary_encode().combine_chunks()
     return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
 
 

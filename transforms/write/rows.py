@@ -79,14 +79,12 @@ def fetch(
         return make(_STORED[part].empty_table().select(columns))
     blocks = order["block"].combine_chunks().dictionary_encode()
     codes, rows = blocks.indices.to_numpy(), order["row"].to_numpy()
-    parts, places = [], []
-    for code in np.unique(codes).tolist():
-        at = np.flatnonzero(codes == code)
-        table = load(BlockRef(blocks.dictionary[code].as_py(), 0).part(part)).select(columns)
+    by_block = np.argsort(codes, kind="stable")
+    parts = []
+    for at in np.split(by_block, np.flatnonzero(np.diff(codes[by_block])) + 1):
+        table = load(BlockRef(blocks.dictionary[codes[at[0]]].as_py(), 0).part(part)).select(columns)
         parts.append(make(table.take(pa.array(rows[at]))))
-        places.append(at)
-    back = np.argsort(np.concatenate(places), kind="stable")
-    return pa.concat_tables(parts).take(pa.array(back))
+    return pa.concat_tables(parts).take(pa.array(np.argsort(by_block)))
 
 
 def article_rows(order: pa.Table) -> pa.Table:
