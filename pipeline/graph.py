@@ -11,7 +11,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from pipeline.config import Config
-from schemas.blocks import CATALOG, REJECTED, SETTLED, GatherTable, StoreBlocks
+from schemas.blocks import CATALOG, REJECTED, SETTLED, GatherTable, Merge, StoreBlocks
 from schemas.state import EarlierRuns
 from transforms.clean.articles import CleanArticles
 from transforms.cluster.copies import ClusterCopies, SettlePairs
@@ -62,7 +62,7 @@ def build(
     early = pipeline | "Refused" >> beam.Create([refused])
     rejects = (
         (early, read["rejects"], clean["rejects"])
-        | "Every stage" >> beam.Flatten()
+        | "Every stage" >> Merge(pa.Table)
         | "Rejects" >> GatherTable(REJECTED, scratch, "rejects", "source_uri")
     )
     results = {"catalog": catalog, "copies": copies, "stories": stories, "pairs": kept, "rejects": rejects}

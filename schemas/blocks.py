@@ -321,6 +321,27 @@ class GatherTable(beam.PTransform):  # type: ignore[misc]
         return blocks | Gather(_store_sorted, (self.schema, self.sort_by, self.scratch, self.name))
 
 
+@dataclass(eq=False)
+class Merge(beam.PTransform):  # type: ignore[misc]
+    """Collections of one type → one that may be read as a side input.
+
+    FnApiRunner reads a side input that several stages fill, a Flatten or what is made of one, as soon as *one* of them
+    is done (Beam 2.77, `WatermarkManager.set_produced_watermark`); what comes out of a shuffle is complete.
+    """
+
+    kind: Any
+
+    @beam.typehints.no_annotations  # Beam warns of hints that are tuples
+    def expand(self, collections: Iterable[beam.PCollection]) -> beam.PCollection:
+        """Wire."""
+        shuffled = collections | "Flatten" >> beam.Flatten() | "Complete" >> beam.Reshuffle()
+        return shuffled | "Each" >> beam.Map(_itself).with_output_types(self.kind)
+
+
+def _itself(element: Any) -> Any:
+    return element
+
+
 class BucketPart(NamedTuple):
     """Rows of one bucket, out of one block: a record batch of a stored file."""
 
