@@ -11,7 +11,8 @@ import apache_beam as beam
 import pyarrow as pa
 
 from pipeline.config import Config
-from schemas.blocks import CATALOG, REJECTED, SETTLED, GatherTable, Merge, StoreBlocks
+from schemas.barriers import GatherTable, Merge, StoreBlocks
+from schemas.blocks import CATALOG, REJECTED, SETTLED
 from schemas.state import EarlierRuns
 from transforms.clean.articles import CleanArticles
 from transforms.cluster.copies import ClusterCopies, SettlePairs

@@ -43,7 +43,7 @@ STAGES = {
     "cluster": ["transforms.cluster.copies"],
     "stories": ["transforms.cluster.stories"],
     "write": ["transforms.write.staging", "transforms.write.state"],
-    "gathered tables": ["schemas.blocks"],
+    "gathered tables": ["schemas.blocks", "schemas.barriers"],
 }
 MIB = 1 << 20
 POLL_SECONDS = 0.05

@@ -7,7 +7,8 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from schemas.blocks import CATALOG, COPY_LABELS, PAIRS, StoreBlocks, load, store_new
+from schemas.barriers import StoreBlocks
+from schemas.blocks import CATALOG, COPY_LABELS, PAIRS, load, store_new
 from schemas.labels import RELATION_CODES, Relation
 from transforms.cluster.copies import ClusterCopies, CopyOptions, SettlePairs, join, label, links_of, settle
 

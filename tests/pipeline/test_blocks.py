@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
-from schemas.blocks import BlockRef, GroupBuckets, StoreBlocks, StoreBuckets, load, store
+from schemas.barriers import GroupBuckets, StoreBlocks, StoreBuckets
+from schemas.blocks import BlockRef, load, store
 
 NUMBERS = pa.schema([pa.field("number", pa.int64()), pa.field("name", pa.string())])
 

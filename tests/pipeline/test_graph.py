@@ -9,7 +9,8 @@ from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 
 from pipeline.config import Config
 from pipeline.graph import Folders, build
-from schemas.blocks import REJECTED, Gather
+from schemas.barriers import Gather
+from schemas.blocks import REJECTED
 
 
 class SideInputs(PipelineVisitor):  # type: ignore[misc]

@@ -18,21 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from schemas.blocks import (
-    CATALOG,
-    CLEAN,
-    PARSED,
-    REJECTED,
-    BlockRef,
-    GatherTable,
-    GroupBuckets,
-    StoreBuckets,
-    StoredTable,
-    concat,
-    load,
-    new_block,
-    store,
-)
+from schemas.barriers import GatherTable, GroupBuckets, StoreBuckets
+from schemas.blocks import CATALOG, CLEAN, PARSED, REJECTED, BlockRef, StoredTable, concat, load, new_block, store
 from schemas.state import OUTLET_BUCKETS, EarlierRuns, StatePart
 from transforms.clean.label import MemoryOptions, label_block
 from transforms.clean.outlets import MEMORY, STATISTICS, memory_of, outlet_buckets

@@ -20,7 +20,8 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 from numpy.typing import NDArray
 
-from schemas.blocks import BlockRef, Gather, GroupBuckets, StoreBuckets, StoredTable, load, store_new
+from schemas.barriers import Gather, GroupBuckets, StoreBuckets
+from schemas.blocks import BlockRef, StoredTable, load, store_new
 from transforms.match.frequencies import bucket_bounds
 from transforms.match.gathering import factorise
 from transforms.match.keys import BAND_BIT

@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.blocks import BlockRef, Gather, StoredTable, concat, load, store, store_new
+from schemas.barriers import Gather
+from schemas.blocks import BlockRef, StoredTable, concat, load, store, store_new
 from schemas.ids import stable_hash
 from transforms.match.frequencies import (
     ANSWERS,

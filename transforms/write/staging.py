@@ -14,7 +14,8 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
-from schemas.blocks import Gather, StoredTable, load, store_new
+from schemas.barriers import Gather
+from schemas.blocks import StoredTable, load, store_new
 from schemas.files import DataFile
 from schemas.tables import TABLES
 from transforms.write import rows

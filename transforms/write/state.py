@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from schemas.blocks import Gather, load
+from schemas.barriers import Gather
+from schemas.blocks import load
 from schemas.files import DataFile
 from schemas.state import STATE, StatePart
 from transforms.write.parquet import write_parquet

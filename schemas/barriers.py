@@ -1,0 +1,137 @@
+"""Steps that wait for all of a collection: what is gathered, grouped or merged travels as places in scratch."""
+
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
+
+from schemas.blocks import BlockRef, StoredTable, concat, new_block, open_batches, store, store_new, write_batches
+
+
+@dataclass(eq=False)
+class Gather(beam.PTransform):  # type: ignore[misc]
+    """All elements of a bounded collection, in no particular order → the one value that `function` makes of them.
+
+    Of no elements too: `function(elements, *arguments)` is called once. Beam's CombineGlobally takes eleven steps for
+    this, a side input that is read once takes two, and every step costs some milliseconds of a run.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+    def expand(self, elements: beam.PCollection) -> beam.PCollection:
+        """Wire."""
+        once = elements.pipeline | "Once" >> beam.Impulse()
+        return once | "Gather" >> beam.Map(_gathered, beam.pvalue.AsIter(elements), self.function, self.arguments)
+
+
+def _gathered(_once: bytes, elements: Iterable[Any], function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    return function(elements, *arguments)
+
+
+@dataclass(eq=False)
+class GatherTable(beam.PTransform):  # type: ignore[misc]
+    """Fat blocks of one schema → one `StoredTable`, sorted, for use as a side input."""
+
+    schema: pa.Schema
+    scratch: str
+    name: str
+    sort_by: str
+
+    def expand(self, blocks: beam.PCollection) -> beam.PCollection:
+        """Wire."""
+        return blocks | Gather(_store_sorted, (self.schema, self.sort_by, self.scratch, self.name))
+
+
+@dataclass(eq=False)
+class Merge(beam.PTransform):  # type: ignore[misc]
+    """Collections of one type → one that may be read as a side input.
+
+    FnApiRunner reads a side input that several stages fill, a Flatten or what is made of one, as soon as *one* of them
+    is done (Beam 2.77, `WatermarkManager.set_produced_watermark`); what comes out of a shuffle is complete.
+    """
+
+    kind: Any
+
+    @beam.typehints.no_annotations  # Beam warns of hints that are tuples
+    def expand(self, collections: Iterable[beam.PCollection]) -> beam.PCollection:
+        """Wire."""
+        shuffled = collections | "Flatten" >> beam.Flatten() | "Complete" >> beam.Reshuffle()
+        return shuffled | "Each" >> beam.Map(_itself).with_output_types(self.kind)
+
+
+def _itself(element: Any) -> Any:
+    return element
+
+
+class BucketPart(NamedTuple):
+    """Rows of one bucket, out of one block: a record batch of a stored file."""
+
+    path: str
+    batch: int
+
+
+@dataclass(eq=False)
+class StoreBuckets(beam.PTransform):  # type: ignore[misc]
+    """Elements that `function(element, *arguments)` cuts into (bucket, table) → (bucket, BucketPart)."""
+
+    function: Callable[..., Iterable[tuple[int, pa.Table]]]
+    scratch: str
+    arguments: tuple[Any, ...] = ()  # side inputs too
+
+    def expand(self, elements: beam.PCollection) -> beam.PCollection:
+        """Wire."""
+        return elements | "Store" >> beam.FlatMap(
+            _store_buckets, self.function, self.scratch, *self.arguments
+        ).with_output_types(tuple[int, BucketPart])
+
+
+@dataclass(eq=False)
+class GroupBuckets(beam.PTransform):  # type: ignore[misc]
+    """(bucket, BucketPart) → (bucket, its tables): a GroupByKey whose rows wait in scratch."""
+
+    def expand(self, parts: beam.PCollection) -> beam.PCollection:
+        """Wire."""
+        tables = tuple[int, Iterable[pa.Table]]
+        return parts | "Group" >> beam.GroupByKey() | "Load" >> beam.MapTuple(_load_buckets).with_output_types(tables)
+
+
+def _store_buckets(
+    element: Any, function: Callable[..., Iterable[tuple[int, pa.Table]]], scratch: str, *arguments: Any
+) -> list[tuple[int, BucketPart]]:
+    tables = [(bucket, table) for bucket, table in function(element, *arguments) if table.num_rows]
+    if not tables:
+        return []
+    path = FileSystems.join(scratch, f"buckets-{uuid.uuid4().hex}.arrow")
+    write_batches(path, tables[0][1].schema, (table.combine_chunks() for _, table in tables))
+    return [(bucket, BucketPart(path, batch)) for batch, (bucket, _) in enumerate(tables)]
+
+
+def _load_buckets(bucket: int, parts: Iterable[BucketPart]) -> tuple[int, list[pa.Table]]:
+    return bucket, [pa.Table.from_batches([open_batches(part.path).get_batch(part.batch)]) for part in parts]
+
+
+@dataclass(eq=False)
+class StoreBlocks(beam.PTransform):  # type: ignore[misc]
+    """Tables with text or many rows → each a `BlockRef` of one part, so that what Beam keeps of them is paths."""
+
+    scratch: str
+    part: str
+
+    def expand(self, tables: beam.PCollection) -> beam.PCollection:
+        """Wire."""
+        return tables | "Store" >> beam.Map(_store_block, self.scratch, self.part).with_output_types(BlockRef)
+
+
+def _store_block(table: pa.Table, scratch: str, part: str) -> BlockRef:
+    block = new_block(scratch, table.num_rows)
+    store(table, block.part(part))
+    return block
+
+
+def _store_sorted(tables: Iterable[pa.Table], schema: pa.Schema, sort_by: str, scratch: str, name: str) -> StoredTable:
+    return store_new(concat(tables, schema).sort_by(sort_by), scratch, name)
