@@ -8,14 +8,19 @@ SHARED ?= ../shared
 CV := .crossvalidated
 PEERS := .venv-peers
 
-.PHONY: run test lint format quality bench bench-worst crossvalidate peers bench-pages bench-copies bench-scale lock clean
+FAULTS ?= 200
+
+.PHONY: run test faults lint format quality bench bench-worst crossvalidate peers bench-pages bench-copies bench-scale lock clean
 
 run: $(VENV)/.run  ## Copydesk over seeds/ into out/
 	$(BIN)/copydesk run seeds --output out
 
 test: $(VENV)/.test  ## the unit suite, then the tests that run the whole pipeline
-	$(BIN)/pytest -m "not whole"
+	$(BIN)/pytest -m "not whole and not faults"
 	$(BIN)/pytest -m whole
+
+faults: $(VENV)/.test  ## kills, full and read-only disks, damaged files, clocks, runs at once; FAULTS=20 for a short one
+	FAULTS=$(FAULTS) $(BIN)/pytest -m faults
 
 lint: $(VENV)/.test  ## style, types, direction of imports
 	$(BIN)/ruff check .

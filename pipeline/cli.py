@@ -1,4 +1,4 @@
-"""The command line: `copydesk run | extract | explain | outlets | snapshots | schema`.
+"""The command line: `copydesk run | extract | explain | outlets | snapshots | doctor | schema`.
 
 Data goes to stdout, progress and messages to stderr. Exit codes are those of `schemas.errors`, and 130 when
 interrupted. Beam is imported only by the commands that need it, so that the others answer at once.
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from pipeline.cli_snapshots import snapshots_app
 from schemas.errors import INTERRUPTED, CopydeskError
 
 _BEAM_FLAGS: list[str] = []  # what stood behind `--`
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 explain_app = typer.Typer(no_args_is_help=True, help="Say why an article, a pair or a line is where it is.")
 app.add_typer(explain_app, name="explain")
+app.add_typer(snapshots_app, name="snapshots")
 
 Output = Annotated[Path, typer.Argument(metavar="OUT", help="The dataset folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -133,31 +135,19 @@ def outlets_command(
         _print_json(facts) if as_json else show_lines(Console(), facts)
 
 
-@app.command("snapshots")
-def snapshots_command(output: Output, as_json: AsJson = False) -> None:
-    """List the snapshots of OUT, the current one marked."""
-    from pipeline.commit import open_dataset
+@app.command("doctor")
+def doctor_command(output: Output = Path(), as_json: AsJson = False) -> None:
+    """Check the installation, the machine, and OUT: its disk and every file of its snapshots. Exit 1 if one fails."""
+    from pipeline.doctor import examine
 
-    dataset, _ = open_dataset(output)
-    current = dataset.current.resolve().name
-    rows = [
-        {
-            "snapshot": manifest.snapshot,
-            "current": f"{manifest.snapshot:06d}" == current,
-            "created": manifest.created,
-            "run_id": manifest.run_id,
-            "contract": manifest.contract,
-            **manifest.summary,
-        }
-        for manifest in dataset.manifests()
-    ]
+    findings = examine(output)
     if as_json:
-        _print_json(rows)
-        return
-    for row in rows:
-        mark = "*" if row["current"] else " "
-        counts = f"{row['articles_kept']} articles, {row['copies']} copies, {row['stories']} stories"
-        typer.echo(f"{mark} {row['snapshot']:06d}  {row['created']}  {counts}")
+        _print_json([finding._asdict() for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.check:<16}  {finding.says}")
+    if not all(finding.passed for finding in findings):
+        raise typer.Exit(1)
 
 
 @explain_app.command("article")
@@ -211,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         typer.echo(f"copydesk: {error}", err=True)
         return error.exit_code
     except OSError as error:
-        typer.echo(f"copydesk: {error}; nothing was committed", err=True)
+        typer.echo(f"copydesk: {error}", err=True)
         return CopydeskError.exit_code
     return 0
 
@@ -225,8 +215,8 @@ def _split(words: list[str]) -> tuple[list[str], str, list[str]]:
 
 
 def _explain(output: Path, find: Callable[[], Mapping[str, Any]], *, as_json: bool) -> None:
-    from pipeline.commit import open_dataset
     from pipeline.explain import show
+    from pipeline.reading import open_dataset
 
     open_dataset(output)
     facts = find()

@@ -7,50 +7,30 @@
     OUT/state/<attempt>/                 what it left for later runs to know, listed in the same manifest
     OUT/staging/<attempt>/               work in progress; removed when its owner is gone
 
-A commit moves the staged files to data/, links them, creates the manifest exclusively and swaps `current`.
-Whoever opens the dataset next finishes a commit that died between the manifest and the swap.
+A commit moves the staged files to data/, links them under a hidden name, creates the manifest exclusively, shows the
+links under the snapshot's number and swaps `current`. Whoever opens the dataset next finishes a commit that died
+between the manifest and the swap, and clears away what died before it.
 """
 
 import contextlib
 import datetime as dt
+import errno
 import fcntl
-import hashlib
-import json
-import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from schemas.errors import CommitConflict, ContractMismatch, UsageError
-from schemas.files import DataFile
-from schemas.tables import CONTRACT_VERSION, TABLES
+from pipeline.change import Change, files_after, state_after
+from pipeline.manifests import Manifest, Manifests, conflict, is_newer, sync
+from pipeline.reading import check, shown
+from pipeline.views import Views
+from schemas.errors import CommitConflict, ContractMismatch, CopydeskError, NotShown, StorageFailed, UsageError
+from schemas.tables import CONTRACT_VERSION
 
-_HASH_CHUNK = 1 << 20
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """One snapshot: its files, what it was made from and what it holds."""
-
-    snapshot: int
-    parent: int
-    run_id: str
-    contract: str
-    version: str
-    config: str
-    created: str
-    inputs: Sequence[Sequence[Any]]
-    summary: Mapping[str, int]
-    files: Sequence[DataFile] = field(default_factory=list)
-    state: Sequence[DataFile] = field(default_factory=list)
-    thresholds: Mapping[str, Any] = field(default_factory=dict)  # options of match and copies, for `explain`
-
-    def rows(self, table: str) -> int:
-        """Rows of a table."""
-        return sum(file.rows for file in self.files if file.table == table)
+_DRAFT = "manifest.json"
+_REBASES = 5  # how often a run that can follow the others is overtaken before it gives up
 
 
 @dataclass(frozen=True)
@@ -59,7 +39,7 @@ class Attempt:
 
     name: str
     folder: Path
-    parent: int
+    base: int  # the newest snapshot when the run began; 0: none
 
     @property
     def files(self) -> Path:
@@ -77,30 +57,47 @@ class Attempt:
         return self.folder / "scratch"
 
 
+Rebase = Callable[[Manifest], Change]  # the newest snapshot → the same work done upon it
+
+
 class Dataset:
     """A folder of snapshots."""
 
     def __init__(self, root: Path) -> None:
         """Name the folder; nothing is touched yet."""
         self.root = root
+        self.manifests = Manifests(root)
+        self.views = Views(root)
 
     @property
     def current(self) -> Path:
         """The link that readers open."""
         return self.root / "current"
 
-    def manifests(self) -> list[Manifest]:
-        """All snapshots, oldest first.
+    def base(self, attempt: Attempt) -> Manifest | None:
+        """The snapshot that a run begins with, if there is one.
 
         Raises:
-          ContractMismatch: one was written by another major version, or is damaged.
+          ContractMismatch: it is damaged, or a newer Copydesk wrote it.
         """
-        return [self._read(path) for path in self._manifest_paths()]
+        if not attempt.base:
+            return None
+        manifest = self.manifests.read(attempt.base)
+        if shown(self.root) != attempt.base:
+            raise ContractMismatch(
+                f"{self.root}: snapshot {attempt.base} is committed but files of it are gone: "
+                f"{self.manifests.remedy(attempt.base)}"
+            )
+        if is_newer(manifest):
+            raise ContractMismatch(
+                f"{self.root}: can be read but not added to: written under contract {manifest.contract} by Copydesk "
+                f"{manifest.version}, this is {CONTRACT_VERSION}: upgrade Copydesk, or use another OUT"
+            )
+        return manifest
 
-    def latest(self) -> Manifest | None:
-        """The newest snapshot, if there is one."""
-        paths = self._manifest_paths()
-        return self._read(paths[-1]) if paths else None
+    def newest(self) -> int:
+        """The number of the newest snapshot, even if its manifest was lost; 0: there is none."""
+        return max(self.manifests.newest(), shown(self.root))
 
     @contextlib.contextmanager
     def attempt(self) -> Iterator[Attempt]:
@@ -108,85 +105,140 @@ class Dataset:
 
         Raises:
           UsageError: the folder cannot be written, or is something else than a dataset.
+          StorageFailed: the disk is full or fails.
         """
         self._prepare()
         name = uuid.uuid4().hex
         folder = self.root / "staging" / name
         with contextlib.ExitStack() as held:
-            with self._committing():
-                self._heal()
-                parent = self._newest()
-                try:
-                    (folder / "files").mkdir(parents=True)
-                    (folder / "state").mkdir()
-                    (folder / "scratch").mkdir()
-                    lock = held.enter_context((folder / "lock").open("wb"))
-                except OSError as error:
-                    raise UsageError(f"{folder}: cannot be written: {error.strerror}") from error
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             try:
-                yield Attempt(name, folder, parent)
+                with self.committing():
+                    self._heal()
+                    base = self.newest()
+                    for kind in ("files", "state", "scratch"):
+                        (folder / kind).mkdir(parents=True)
+                    lock = held.enter_context((folder / "lock").open("w"))
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    lock.write(str(base))  # for gc
+                    lock.flush()
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise _unwritable(self.root, error) from error
+            try:
+                yield Attempt(name, folder, base)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def commit(
-        self,
-        attempt: Attempt,
-        files: Sequence[DataFile],
-        state: Sequence[DataFile] = (),
-        *,
-        fresh_state: bool = False,
-        **about: Any,
-    ) -> Manifest:
-        """Make the staged files the next snapshot.
+    def commit(self, attempt: Attempt, change: Change, rebase: Rebase | None = None) -> Manifest:
+        """Make a change the next snapshot.
 
         Args:
           attempt: the run's own.
-          files: what `transforms.write` listed.
-          state: likewise; the parent's state files of other tables and partitions are listed again,
-          fresh_state: unless this says that the state begins anew.
-          about: the manifest's fields `run_id, version, config, inputs, summary, thresholds`.
+          change: what to do to the snapshot that the attempt began with.
+          rebase: called when another run has committed since, with its snapshot, until the change it gives lands;
+            without it the run is told by CommitConflict.
 
         Raises:
           CommitConflict: another run committed since this one began.
+          NotShown: the snapshot is committed, but `current` could not be swapped.
           OSError: the disk is full or gone; the dataset stays as it was.
         """
-        for folder, staged in ((attempt.files, files), (attempt.state, state)):
-            for file in staged:
-                _verify(folder / file.path, file.sha256)
-        data, kept = self.root / "data" / attempt.name, self.root / "state" / attempt.name
-        moved = [file._replace(path=f"data/{attempt.name}/{file.path}") for file in files]
-        earlier = [] if fresh_state else self._state_of(attempt.parent)
-        known = {(file.table, file.partition, file.part): file for file in earlier}
-        known |= {
-            (file.table, file.partition, file.part): file._replace(path=f"state/{attempt.name}/{file.path}")
-            for file in state
-        }
-        manifest = Manifest(
-            snapshot=attempt.parent + 1,
-            parent=attempt.parent,
-            contract=CONTRACT_VERSION,
-            created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            files=moved,
-            state=[known[name] for name in sorted(known)],
-            **about,
-        )
-        attempt.files.rename(data)
-        try:
-            if state:
-                attempt.state.rename(kept)
-                _sync(kept.parent)
-            _sync(data.parent)
-            with self._committing():
-                view = self._link(manifest)
-                self._create(manifest, attempt.folder)
-                self._publish(view, manifest.snapshot)
-        except (OSError, CommitConflict):
-            if self._newest() != manifest.snapshot or self._read(self._path(manifest.snapshot)).files != moved:
-                shutil.rmtree(data, ignore_errors=True)
-                shutil.rmtree(kept, ignore_errors=True)
-            raise
+        base, overtaken = attempt.base, 0
+        while True:
+            _verify(attempt, change)
+            try:
+                return self._land(attempt, base, change)
+            except CommitConflict:
+                overtaken += 1
+                if rebase is None or overtaken > _REBASES:
+                    raise
+            newest = self.manifests.read(self.newest())
+            base, change = newest.snapshot, rebase(newest)
+
+    def restore(self, manifest: Manifest) -> Manifest:
+        """Commit a snapshot's files and state once more, as the newest snapshot.
+
+        Raises:
+          CommitConflict, NotShown, OSError: as `commit`.
+        """
+        with self.attempt() as attempt, self.committing():
+            number = self.newest() + 1
+            again = replace(manifest, snapshot=number, parent=number - 1, restores=manifest.snapshot, created=_now())
+            self._create_and_show(again, attempt)
+            return again
+
+    @contextlib.contextmanager
+    def committing(self) -> Iterator[None]:
+        """One process at a time changes what is visible.
+
+        Raises:
+          UsageError, StorageFailed: the folder cannot be written.
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                lock = held.enter_context((self.manifests.folder / ".lock").open("wb"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError as error:
+                raise _unwritable(self.root, error) from error
+            yield
+
+    def _land(self, attempt: Attempt, base: int, change: Change) -> Manifest:
+        """Move the staged files to where they stay, and commit; or leave all as it was."""
+        with self.committing():
+            if self.newest() != base:
+                raise conflict(self.root, self.newest())
+            before = self.manifests.read(base) if base and change.builds_on_base else None
+            manifest = Manifest(
+                snapshot=base + 1,
+                parent=base,
+                contract=CONTRACT_VERSION,
+                created=_now(),
+                files=files_after(before, change, f"data/{attempt.name}"),
+                state=state_after(before, change, f"state/{attempt.name}"),
+                **change.about,
+            )
+            moves = [(attempt.files, self.root / "data" / attempt.name)] if change.files else []
+            moves += [(attempt.state, self.root / "state" / attempt.name)] if change.state else []
+            try:
+                for staged, place in moves:
+                    staged.rename(place)
+                    sync(place)
+                    sync(place.parent)
+                self._create_and_show(manifest, attempt)
+            except BaseException:
+                if not self._has_created(manifest, attempt):
+                    _move_back(moves)
+                raise
         return manifest
+
+    def _create_and_show(self, manifest: Manifest, attempt: Attempt) -> None:
+        """Create the manifest and let readers see the snapshot.
+
+        Raises:
+          CommitConflict: the manifest's number is taken.
+          NotShown: the manifest is there, and then something failed.
+          OSError: something failed before.
+        """
+        view = self.views.hidden(manifest.snapshot)
+        try:
+            self.views.build(manifest, view)
+            self.manifests.create(manifest, attempt.folder / _DRAFT)
+            self.views.show(view, manifest.snapshot)
+        except (CommitConflict, OSError, KeyboardInterrupt) as error:
+            if not self._has_created(manifest, attempt):
+                shutil.rmtree(view, ignore_errors=True)
+                raise
+            raise NotShown(
+                f"snapshot {manifest.snapshot} is committed, but {self.current} does not show it yet "
+                f"({str(error) or 'interrupted'}): see to the disk; the next run on {self.root} finishes it first"
+            ) from error
+
+    def _has_created(self, manifest: Manifest, attempt: Attempt) -> bool:
+        """Whether a manifest is there and is the attempt's own, of which it is then a second link."""
+        try:
+            return self.manifests.path(manifest.snapshot).samefile(attempt.folder / _DRAFT)
+        except FileNotFoundError:
+            return False
 
     def _prepare(self) -> None:
         known = {"current", "snapshots", "manifests", "data", "state", "staging"}
@@ -201,165 +253,57 @@ class Dataset:
             for name in ("snapshots", "manifests", "data", "state", "staging"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"{self.root}: cannot be written: {error.strerror}") from error
+            raise _unwritable(self.root, error) from error
 
     def _heal(self) -> None:
         """Finish the newest commit if it stopped half-way; clear away what dead runs left."""
-        live: set[str] = set()
+        newest = self.newest()
+        if shown(self.root) != newest:
+            with contextlib.suppress(ContractMismatch, FileNotFoundError):  # then it is damaged: `base` says so
+                self.views.finish(self.manifests.read(newest))
         for folder in (self.root / "staging").iterdir():
-            if _is_owned(folder):
-                live.add(folder.name)
-            else:
-                shutil.rmtree(folder, ignore_errors=True)
-        newest = self._newest()
-        if newest:
-            target = self.root / "snapshots" / f"{newest:06d}"
-            if not target.exists():
-                self._publish(self._link(self._read(self._path(newest))), newest)
-            elif not self.current.exists() or self.current.resolve() != target.resolve():
-                self._swap(newest)
-        self._clear(live)
-        for left in (self.root / "snapshots").glob(".*"):
-            if left.is_symlink():
-                left.unlink()
-            else:
-                shutil.rmtree(left, ignore_errors=True)
+            if not _is_owned(folder):
+                self._clear(folder)
+        self.views.clear()
 
-    def _clear(self, live: set[str]) -> None:
-        """Remove files that belong to no snapshot and to no run that is alive."""
-        used = {file.path.rpartition("/")[0] for each in self.manifests() for file in (*each.files, *each.state)}
-        for kind in ("data", "state"):
-            for folder in (self.root / kind).iterdir():
-                if f"{kind}/{folder.name}" not in used and folder.name not in live:
+    def _clear(self, dead: Path) -> None:
+        """Remove what a dead run left: its moved files too, unless it died after its commit."""
+        moved = [self.root / kind / dead.name for kind in ("data", "state")]
+        if any(folder.exists() for folder in moved):
+            manifests, damaged = self.manifests.readable()
+            used = {file.path.split("/")[1] for each in manifests for file in (*each.files, *each.state)}
+            if dead.name not in used and not damaged:
+                for folder in moved:
                     shutil.rmtree(folder, ignore_errors=True)
-
-    def _link(self, manifest: Manifest) -> Path:
-        """Build a snapshot's folder under a hidden name."""
-        view = self.root / "snapshots" / f".{manifest.snapshot:06d}-{uuid.uuid4().hex}"
-        for file in manifest.files:
-            target = view / file.link
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(self.root / file.path, target)
-        for folder, _, _ in os.walk(view):
-            _sync(Path(folder))
-        return view
-
-    def _create(self, manifest: Manifest, staging: Path) -> None:
-        """Create the manifest, exclusively: this is the moment of commit."""
-        draft = staging / "manifest.json"
-        with draft.open("w", encoding="utf-8") as sink:
-            fields = asdict(manifest)
-            fields |= {name: [file._asdict() for file in fields[name]] for name in ("files", "state")}
-            json.dump(fields, sink, indent=1, ensure_ascii=False)
-            sink.flush()
-            os.fsync(sink.fileno())
-        path = self._path(manifest.snapshot)
-        try:
-            os.link(draft, path)
-        except FileExistsError as error:
-            message = (
-                f"{self.root}: another run committed snapshot {manifest.snapshot} while this one worked: run it again"
-            )
-            raise CommitConflict(message) from error
-        _sync(path.parent)
-
-    def _publish(self, view: Path, number: int) -> None:
-        view.rename(self.root / "snapshots" / f"{number:06d}")
-        _sync(self.root / "snapshots")
-        self._swap(number)
-
-    def _swap(self, number: int) -> None:
-        """Point `current` at a snapshot, in one step."""
-        link = self.root / "snapshots" / f".current-{uuid.uuid4().hex}"
-        link.symlink_to(f"snapshots/{number:06d}")
-        link.replace(self.current)
-        _sync(self.root)
-
-    def _state_of(self, snapshot: int) -> Sequence[DataFile]:
-        return self._read(self._path(snapshot)).state if snapshot else []
-
-    def _newest(self) -> int:
-        paths = self._manifest_paths()
-        return int(paths[-1].stem) if paths else 0
-
-    def _manifest_paths(self) -> list[Path]:
-        return sorted((self.root / "manifests").glob("[0-9]*.json"))
-
-    def _path(self, number: int) -> Path:
-        return self.root / "manifests" / f"{number:06d}.json"
-
-    def _read(self, path: Path) -> Manifest:
-        try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            files = {name: [DataFile(**file) for file in fields.get(name, [])] for name in ("files", "state")}
-            manifest = Manifest(**(fields | files))
-        except (ValueError, TypeError, KeyError, OSError) as error:
-            raise ContractMismatch(
-                f"{path}: cannot be read as a manifest ({error}): restore it or remove the dataset"
-            ) from error
-        if manifest.contract.split(".")[0] != CONTRACT_VERSION.split(".")[0]:
-            message = f"{path}: written under contract {manifest.contract}, this is {CONTRACT_VERSION}: use another OUT"
-            raise ContractMismatch(message)
-        return manifest
-
-    @contextlib.contextmanager
-    def _committing(self) -> Iterator[None]:
-        """One process at a time changes what is visible."""
-        with (self.root / "manifests" / ".lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        shutil.rmtree(dead, ignore_errors=True)  # its owner may be about it too
 
 
-def open_dataset(root: Path) -> tuple[Dataset, Manifest]:
-    """A dataset and its newest snapshot, for reading.
-
-    Raises:
-      UsageError: there is none.
-    """
-    dataset = Dataset(root)
-    manifest = dataset.latest()
-    if manifest is None or not dataset.current.exists():
-        raise UsageError(f"{root}: no snapshot there: make one with `copydesk run INPUT --output {root}`")
-    return dataset, manifest
-
-
-def state_files(root: Path, manifest: Manifest, table: str | None = None) -> list[tuple[DataFile, Path]]:
-    """A snapshot's state files, of one table or all, each seen to be what its writer left.
-
-    Raises:
-      ContractMismatch: one is gone or damaged.
-    """
-    found = [(file, root / file.path) for file in manifest.state if table in {None, file.table}]
-    for file, path in found:
-        try:
-            _verify(path, file.sha256)
-        except OSError as error:
-            raise ContractMismatch(
-                f"{path}: gone, cut short or changed since it was written: restore it, "
-                "or run with --fresh-memory to begin without what earlier runs learned"
-            ) from error
+def live_bases(root: Path) -> set[int]:
+    """The snapshots that runs alive began with: they may read its state."""
+    found = set()
+    for folder in (root / "staging").iterdir():
+        with contextlib.suppress(FileNotFoundError, ValueError):  # it ends just now
+            if _is_owned(folder):
+                found.add(int((folder / "lock").read_text()))
     return found
 
 
-def table_folder(root: Path, table: str) -> Path:
-    """Where a table of the current snapshot lies, with links resolved so that a commit in between does no harm."""
-    if table not in TABLES:
-        raise UsageError(f"{table}: no such table; there are {', '.join(TABLES)}")
-    return (root / "current").resolve() / table
-
-
-def _verify(path: Path, sha256: str) -> None:
-    """See that a staged file is what its writer said.
+def _verify(attempt: Attempt, change: Change) -> None:
+    """See that the staged files are what their writers said.
 
     Raises:
-      OSError: it is gone or damaged.
+      OSError: one is gone or damaged.
     """
-    digest = hashlib.sha256()
-    with path.open("rb") as source:
-        while data := source.read(_HASH_CHUNK):
-            digest.update(data)
-    if digest.hexdigest() != sha256:
-        raise OSError(f"{path}: damaged between writing and commit: run again, and check the disk")
+    for folder, staged in ((attempt.files, change.files), (attempt.state, change.state)):
+        for file in staged:
+            check(folder / file.path, file)
+
+
+def _move_back(moves: Sequence[tuple[Path, Path]]) -> None:
+    """Undo moves; what the disk refuses stays for the next run to clear away."""
+    for staged, place in moves:
+        with contextlib.suppress(OSError):
+            place.rename(staged)
 
 
 def _is_owned(folder: Path) -> bool:
@@ -367,17 +311,19 @@ def _is_owned(folder: Path) -> bool:
     try:
         with (folder / "lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True
     return False
 
 
-def _sync(folder: Path) -> None:
-    """See a folder's entries on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _unwritable(root: Path, error: OSError) -> CopydeskError:
+    text = f"{root}: cannot be written: {error.strerror}"
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR}:
+        return UsageError(f"{text}: choose another OUT, or see to its rights")
+    return StorageFailed(f"{text}: see to the disk and run it again; nothing was committed")
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

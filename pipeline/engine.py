@@ -10,16 +10,19 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 
-from schemas.errors import INTERRUPTED, UsageError
+from schemas.errors import INTERRUPTED, UsageError, WorkerLost
 
 DEFAULT_RUNNER = "FnApiRunner"
 _GRACE_SECONDS = 5.0  # for Beam to notice that its workers are gone
+_LOST_SECONDS = 20.0  # within which Beam itself notices that a worker died, if it ever does
+_WORKER = b"apache_beam.runners.worker.sdk_worker_main"
 _FIXED = ("--no_save_main_session", "--default_sdk_harness_log_level=WARNING")
 
 
@@ -103,6 +106,49 @@ def interruptible() -> Iterator[None]:
         watchdog.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def noticing_lost_workers(workers: int) -> Iterator[None]:
+    """End the process when one of its worker processes died and Beam waits for it for good.
+
+    Beam notices most deaths within seconds, but not every one: measured, it waits on for a worker that dies before it
+    has said that it is there, and now and then for one that dies between two bundles.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        complete = time.monotonic()  # when all workers were last seen, or none yet
+        begun = False
+        while not done.wait(1.0):
+            alive = sdk_workers(os.getpid())
+            begun = begun or bool(alive)
+            if not begun or len(alive) >= workers:
+                complete = time.monotonic()
+            elif time.monotonic() - complete > _LOST_SECONDS:
+                for child in _descendants(os.getpid()):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child, signal.SIGKILL)
+                os.write(2, f"copydesk: {WorkerLost()}\n".encode())
+                os._exit(WorkerLost.exit_code)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    if workers > 1:
+        thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def sdk_workers(driver: int) -> set[int]:
+    """The worker processes that Beam started for a driver."""
+    found = set()
+    for child in _descendants(driver):
+        with contextlib.suppress(OSError):
+            if _WORKER in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+                found.add(child)
+    return found
 
 
 def _descendants(process: int) -> list[int]:

@@ -6,14 +6,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.commit import open_dataset, table_folder
 from pipeline.config import Config
+from pipeline.reading import open_dataset, read_rows
 from pipeline.verdict import bands_met, side_by_side, what_would_turn_it
 from schemas.errors import UsageError
 from schemas.ids import parse_id
@@ -129,9 +128,9 @@ def _why_no_pair(quote_words: int, *, together: bool) -> str:
 
 def explain_line(output: Path, text: str) -> Facts:
     """Where a line was taken out, by which rules, and where it was left in a text."""
-    table = pq.read_table(table_folder(output, "removed"), partitioning=None)
+    table = read_rows(output, "removed")
     hits = table.filter(pc.match_substring(table["text"], text, ignore_case=True)).sort_by("article_id")
-    kept = pq.read_table(table_folder(output, "articles"), columns=["article_id", "outlet", "text"], partitioning=None)
+    kept = read_rows(output, "articles", ["article_id", "outlet", "text"])
     left_in = kept.filter(pc.match_substring(kept["text"], text, ignore_case=True)).sort_by("article_id")
     rules = hits.group_by(["label", "rule"], use_threads=False).aggregate([([], "count_all")])
     return {
@@ -178,7 +177,7 @@ def _short(value: Any) -> str:
 
 def _thresholds(output: Path) -> tuple[Config, str]:
     """The options of match and copies that the newest snapshot was made with, or the shipped ones; and which."""
-    _, manifest = open_dataset(output)
+    manifest = open_dataset(output)
     if not manifest.thresholds:
         return Config(), "The shipped ones are assumed: this snapshot's manifest does not hold its own."
     try:
@@ -204,7 +203,5 @@ def _one(output: Path, table: str, key: str, value: str | None) -> Facts | None:
 
 
 def _rows(output: Path, table: str, where: ds.Expression, columns: list[str] | None = None) -> list[Facts]:
-    rows: list[Facts] = pq.read_table(
-        table_folder(output, table), filters=where, columns=columns, partitioning=None
-    ).to_pylist()
+    rows: list[Facts] = read_rows(output, table, columns, where).to_pylist()
     return rows

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.commit import open_dataset, state_files
+from pipeline.reading import open_dataset, state_files
 from schemas.errors import UsageError
 from schemas.state import OUTLET_LINES
 
@@ -100,9 +100,9 @@ def show_lines(console: Console, facts: Facts) -> None:
 
 def _lines(output: Path) -> list[Facts]:
     """Rows of OUTLET_LINES, the most frequent first."""
-    _, manifest = open_dataset(output)
+    manifest = open_dataset(output)
     files = state_files(output, manifest, OUTLET_LINES.name)
-    tables = [pq.read_table(path, columns=_COLUMNS) for _, path in files]
+    tables = [pq.read_table(path, columns=_COLUMNS, schema=OUTLET_LINES.schema) for _, path in files]
     rows: list[Facts] = pa.concat_tables(tables).to_pylist() if tables else []
     return sorted(rows, key=lambda row: (-row["stories"], row["outlet"], row["example"] or ""))
 

@@ -7,12 +7,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.commit import Attempt, Manifest, table_folder
+from pipeline.commit import Attempt
+from pipeline.manifests import Manifest
+from pipeline.reading import read_rows
 
 _POLL_SECONDS = 0.2
 _MOST_STORIES = 12
@@ -97,7 +98,7 @@ def print_run(console: Console, manifest: Manifest, output: Path, *, repeated: b
 def story_table(output: Path) -> Table:
     """The largest stories, with their outlets and headlines."""
     columns = ["story_id", "headline", "n_articles", "n_copies", "outlets", "first_published"]
-    stories = pq.read_table(table_folder(output, "stories"), columns=columns, partitioning=None).to_pylist()
+    stories = read_rows(output, "stories", columns).to_pylist()
     stories.sort(key=lambda story: (-story["n_articles"], story["story_id"]))
     table = Table(title=f"Stories ({min(len(stories), _MOST_STORIES)} of {len(stories)})", title_justify="left")
     for name in ("articles", "texts", "first", "outlets", "headline"):

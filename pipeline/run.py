@@ -1,5 +1,6 @@
 """One batch run: inputs → graph → committed snapshot."""
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,19 +15,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.metrics.metric import MetricsFilter
 
-from pipeline.commit import Attempt, Dataset, Manifest, state_files
+from pipeline.change import Change
+from pipeline.commit import Attempt, Dataset
 from pipeline.config import Config
-from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, pipeline_options
+from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, noticing_lost_workers, pipeline_options
+from pipeline.failures import explained
 from pipeline.graph import Folders, build
+from pipeline.manifests import Manifest
 from pipeline.metadata import Known, unmatched
+from pipeline.reading import is_all_there, state_files
 from schemas.blocks import REJECTED
-from schemas.errors import CopydeskError, RejectReason, TooManyRejects, UsageError
+from schemas.errors import CommitConflict, CopydeskError, RejectReason, TooManyRejects, UsageError
 from schemas.files import DataFile
 from schemas.ids import stable_hash
 from schemas.state import EarlierRuns
 from schemas.tables import CONTRACT_VERSION
 from transforms.read.inputs import Plan, plan_inputs
 from transforms.write.staging import FILE_LIST
+
+_TRIES = 3  # of a run that others overtake
 
 
 @dataclass(frozen=True)
@@ -56,49 +63,56 @@ class Result:
 def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Result:
     """Run the batch pipeline and commit its tables as the next snapshot.
 
-    The same inputs under the same configuration as the newest snapshot's are not run again.
+    The same inputs under the same configuration as the newest snapshot's are not run again. A run that another one
+    overtook begins again from what that one committed, because what it learned of the outlets is its base.
 
     Args:
       request: what to do.
       watch: called with the attempt once its folders are there, to show progress.
 
     Raises:
-      UsageError, TooManyRejects, CommitConflict, ContractMismatch: see `schemas.errors`.
+      UsageError, TooManyRejects, CommitConflict, ContractMismatch, StorageFailed, WorkerLost: see `schemas.errors`.
     """
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(CommitConflict):
+            return _run_once(request, watch)
+    return _run_once(request, watch)
+
+
+def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Result:
     empty = new_pipeline(request.runner, pipeline_options(request.workers, request.beam_flags))
     plan = plan_inputs(request.inputs, request.known, request.config.read.split_bytes)
     idle = unmatched(request.known, (uri for uri, *_ in plan.fingerprint))
     run_id = _run_id(request, plan)
     dataset = Dataset(_local_folder(request.output))
     with dataset.attempt() as attempt:
-        latest = dataset.latest()
-        if latest and latest.run_id == run_id:
-            return Result(latest, repeated=True, unmatched=idle)
-        earlier = EarlierRuns(run=attempt.parent + 1)
-        if latest and not request.fresh_memory:
-            known = state_files(dataset.root, latest)
+        base = dataset.base(attempt)
+        if base and base.run_id == run_id and is_all_there(dataset.root, base):
+            return Result(base, repeated=True, unmatched=idle)
+        earlier = EarlierRuns(run=attempt.base + 1)
+        if base and not request.fresh_memory:
+            known = state_files(dataset.root, base)
             earlier = earlier._replace(files=tuple((f.table, int(f.partition), str(path)) for f, path in known))
         if watch:
             watch(attempt)
-        with interruptible(), empty as pipeline:
-            folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier)
-            build(pipeline, plan.items, _refused(plan), request.config, folders)
-        files = _staged_files(attempt.files)
-        summary = _summary(attempt, files) | {"thinned_keys": _thinned_keys(pipeline)}
-        _check_rejects(attempt, files, summary, request.config)
-        unknown = _unknown_outlets(attempt, files, request.config)
-        manifest = dataset.commit(
-            attempt,
-            files,
-            _staged_files(attempt.state),
-            fresh_state=request.fresh_memory,
-            run_id=run_id,
-            version=version("copydesk"),
-            config=request.config.fingerprint(),
-            inputs=plan.fingerprint,
-            summary=summary,
-            thresholds=request.config.model_dump(mode="json", include={"match", "copies"}),
-        )
+        with explained(dataset.root):
+            with interruptible(), noticing_lost_workers(request.workers), empty as pipeline:
+                folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier)
+                build(pipeline, plan.items, _refused(plan), request.config, folders)
+            files = _staged_files(attempt.files)
+            summary = _summary(attempt, files) | {"thinned_keys": _thinned_keys(pipeline)}
+            _check_rejects(attempt, files, summary, request.config)
+            unknown = _unknown_outlets(attempt, files, request.config)
+            about = {
+                "run_id": run_id,
+                "version": version("copydesk"),
+                "config": request.config.fingerprint(),
+                "inputs": plan.fingerprint,
+                "summary": summary,
+                "thresholds": request.config.model_dump(mode="json", include={"match", "copies"}),
+            }
+            change = Change(files, _staged_files(attempt.state), fresh_state=request.fresh_memory, about=about)
+            manifest = dataset.commit(attempt, change)
         return Result(manifest, repeated=False, unmatched=idle, unknown_outlets=unknown)
 
 

@@ -6,6 +6,9 @@
     ├── TooManyRejects         exit 3   the run was abandoned, nothing was committed
     ├── ContractMismatch       exit 4   data written under another contract or index rule
     ├── CommitConflict         exit 5   another run committed first
+    ├── StorageFailed          exit 6   the disk is full, gone or read-only: nothing was committed
+    │   └── NotShown           exit 6   committed, but `current` could not be swapped: the next run does it
+    ├── WorkerLost             exit 7   a worker of the runner died: nothing was committed
     └── Rejected               never leaves a stage: it becomes a row of the `rejects` table
 
 A message names the input, says what was wrong and what to do about it.
@@ -48,6 +51,29 @@ class CommitConflict(CopydeskError):
     """Another run committed a snapshot since this one began."""
 
     exit_code = 5
+
+
+class StorageFailed(CopydeskError):
+    """The disk is full, gone, or refused to write; the dataset is as it was."""
+
+    exit_code = 6
+
+
+class NotShown(StorageFailed):
+    """A snapshot was committed, but the disk refused to let readers see it; the next run on the dataset does that."""
+
+
+class WorkerLost(CopydeskError):
+    """A worker of the Beam runner died or cannot be reached; nothing was committed."""
+
+    exit_code = 7
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__(
+            "a worker of the Beam runner died or cannot be reached; nothing was committed: run it again; if that "
+            "does not help, it may lack memory: use fewer --workers"
+        )
 
 
 class RejectReason(StrEnum):

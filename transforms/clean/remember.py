@@ -95,7 +95,7 @@ def _read_state(files: dict[str, str], table: StateTable) -> pa.Table:
     if table.name not in files:
         return _bare(table).empty_table()
     with FileSystems.open(files[table.name], "application/octet-stream", "uncompressed") as source:
-        return pq.read_table(pa.BufferReader(source.read())).select(_bare(table).names).cast(_bare(table))
+        return pq.read_table(pa.BufferReader(source.read()), schema=_bare(table))  # null where an older one had none
 
 
 def _bare(table: StateTable) -> pa.Schema:

@@ -1,0 +1,102 @@
+"""Whether every file of a dataset is what its writer left: presence, size, checksum, rows."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.manifests import Manifest, Manifests
+from pipeline.reading import check, shown
+from schemas.errors import ContractMismatch, UsageError
+from schemas.files import DataFile
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong."""
+
+    snapshot: int
+    path: str  # relative to the dataset
+    what: str
+
+
+class Health(NamedTuple):
+    """What a check found."""
+
+    snapshots: int
+    files: int  # distinct ones that were read
+    problems: list[Problem]
+
+
+def verify(root: Path, number: int | None = None) -> Health:
+    """Read every file of one snapshot, or of all.
+
+    Raises:
+      UsageError: there is no such snapshot.
+    """
+    manifests = Manifests(root)
+    there = manifests.numbers()
+    wanted = [number] if number is not None else there
+    if not wanted or not set(wanted) <= set(there):
+        raise UsageError(f"{root}: no snapshot {number or ''}: there are {there or 'none'}")
+    problems: list[Problem] = []
+    seen: dict[str, str] = {}  # path → what is wrong with it, or nothing
+    for each in wanted:
+        try:
+            manifest = manifests.read(each)
+        except ContractMismatch as error:
+            problems.append(Problem(each, f"manifests/{each:06d}.json", str(error)))
+            continue
+        problems += [Problem(each, path, what) for path, what in _damages(root, manifest, seen)]
+    if number is None and shown(root) != there[-1]:
+        problems.append(Problem(there[-1], "current", "does not show the newest snapshot; the next run swaps it"))
+    return Health(len(wanted), len(seen), problems)
+
+
+def advice(root: Path, problems: Iterable[Problem]) -> str:
+    """What to do about what is wrong."""
+    sick = {problem.snapshot for problem in problems}
+    newest = Manifests(root).newest()
+    if newest not in sick:
+        return f"snapshot {newest}, which readers see, is whole; `copydesk snapshots {root} gc` drops old ones in time"
+    if all(problem.path == "current" for problem in problems):
+        return "the next run mends it"
+    whole = [number for number in Manifests(root).numbers() if number not in sick]
+    if whole:
+        return f"restore the files from a backup, or go back with `copydesk snapshots {root} rollback {whole[-1]}`"
+    if all(problem.path.startswith("state/") for problem in problems):
+        return "restore the files from a backup, or run with --fresh-memory to begin without what earlier runs learned"
+    return "restore the files from a backup, or run into another OUT"
+
+
+def _damages(root: Path, manifest: Manifest, seen: dict[str, str]) -> Iterator[tuple[str, str]]:
+    for file in (*manifest.files, *manifest.state):
+        if file.path not in seen:
+            seen[file.path] = _damage(root / file.path, file)
+        if seen[file.path]:
+            yield file.path, seen[file.path]
+    for file in manifest.files:
+        link = Path("snapshots", f"{manifest.snapshot:06d}", file.link)
+        what = _link_damage(root / link, root / file.path, file)
+        if what:
+            yield str(link), what
+
+
+def _damage(path: Path, file: DataFile) -> str:
+    """What is wrong with a file; nothing if it is as it was written."""
+    try:
+        check(path, file)
+        rows = pq.read_metadata(path).num_rows
+    except FileNotFoundError:
+        return "is gone"
+    except (OSError, pa.ArrowException) as error:
+        return str(error).removeprefix(f"{path}: ")
+    return "" if rows == file.rows else f"has {rows} rows, not the {file.rows} that were written"
+
+
+def _link_damage(link: Path, target: Path, file: DataFile) -> str:
+    """What is wrong with a file as readers open it; one that is no link any more is read."""
+    if not link.exists():
+        return "is gone"
+    return "" if target.exists() and link.samefile(target) else _damage(link, file)

@@ -1,0 +1,40 @@
+"""What Beam makes of a full disk or a lost worker is turned back into a message that says what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.failures import explained
+from schemas.errors import CopydeskError, StorageFailed, TooManyRejects, WorkerLost
+
+OUT = Path("out")
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes", "says"),
+    [
+        (OSError(28, "No space left on device", "out/data"), StorageFailed, "No space left on device"),
+        (
+            RuntimeError("Traceback\nRuntimeError: OSError: [Errno 28] No space left on device [while running 'A']"),
+            StorageFailed,
+            "out: No space left on device: make room",
+        ),
+        (RuntimeError("OSError: [Errno 27] File too large"), StorageFailed, "nothing was committed"),
+        (RuntimeError("Channel closed prematurely."), WorkerLost, "use fewer --workers"),
+        (RuntimeError("Worker subprocess exited with return code 137"), WorkerLost, "run it again"),
+        (TooManyRejects("as it is"), TooManyRejects, "as it is"),
+    ],
+)
+def test_a_failure_of_the_machine_is_an_error_with_advice(
+    error: Exception, becomes: type[CopydeskError], says: str
+) -> None:
+    with pytest.raises(becomes, match=says), explained(OUT):
+        raise error
+    assert becomes.exit_code in {3, 6, 7}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("KeyError: 'x'"), FileNotFoundError(2, "No such file"), ValueError()])
+def test_a_programming_error_passes_as_it_is(error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, explained(OUT):
+        raise error
+    assert raised.value is error
