@@ -7,25 +7,27 @@ article in a larger group with the support of the others.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
-from schemas.blocks import COPY_LABELS, PAIRS, SETTLED, BlockRef, StoredTable, concat, load, store_new
-from schemas.ids import group_id
+from schemas.blocks import COPY_LABELS, SETTLED, BlockRef, Gather, StoredTable, concat, load, store_new
+from schemas.ids import group_id, is_among
 from schemas.labels import RELATION_CODES, Relation
+from schemas.state import LINKS as KEPT_LINKS
+from schemas.state import Kept, StatePart, open_articles
 from transforms.cluster.components import SpanForest, components
 from transforms.cluster.digests import digest_edges
 from transforms.cluster.linkage import average_linkage
 
 Int64Array = NDArray[np.int64]
 
-LINKS = pa.schema(
-    [PAIRS.field(name) for name in ("left", "right", "relation", "score", "left_coverage", "right_coverage")]
-)
+LINKS = pa.schema(KEPT_LINKS.fields)
 JOINED = pa.schema(
     [
         pa.field("article_id", pa.int64(), nullable=False),
@@ -64,10 +66,29 @@ class CopyOptions:
 
 
 @dataclass(eq=False)
-class ClusterCopies(beam.PTransform):  # type: ignore[misc]
-    """Verified pairs → one StoredTable of COPY_LABELS, a row for every article of the catalog.
+class LinkArticles(beam.PTransform):  # type: ignore[misc]
+    """Verified pairs → their links and those of earlier runs; gives a dict.
 
-    Takes a dict: `pairs` (blocks with a part "pairs") and `catalog` (one StoredTable of CATALOG rows, ascending).
+    `links`: LINKS tables. `state`: a StatePart, the same for later runs.
+    """
+
+    options: CopyOptions
+    kept: Kept
+    scratch: str
+
+    def expand(self, pairs: beam.PCollection) -> Any:
+        """Wire."""
+        new = pairs | "New" >> beam.Map(stored_links, self.options.related).with_output_types(pa.Table)
+        old = pairs.pipeline | "Earlier" >> beam.Create([self.kept]) | "Kept" >> beam.Map(kept_links).with_output_types(pa.Table)
+        links = (new, old) | "All" >> beam.Flatten()
+        return {"links": links, "state": links | "State" >> Gather(store_links, (self.scratch,))}
+
+
+@dataclass(eq=False)
+class ClusterCopies(beam.PTransform):  # type: ignore[misc]
+    """Linked articles → one StoredTable of COPY_LABELS, a row for every article of the catalog.
+
+    Takes a dict: `links` (as LinkArticles gives them) and `catalog` (one StoredTable of CATALOG rows, ascending).
     """
 
     options: CopyOptions
@@ -76,7 +97,7 @@ class ClusterCopies(beam.PTransform):  # type: ignore[misc]
     @beam.typehints.no_annotations  # Beam warns of hints that are dicts
     def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
         """Wire."""
-        links = inputs["pairs"] | "Link" >> beam.Map(stored_links, self.options.related).with_output_types(pa.Table)
+        links = inputs["links"]
         parts = links | "Components" >> beam.CombineGlobally(SpanForest())
         joined = (
             links
@@ -118,6 +139,22 @@ def stored_links(pairs: BlockRef, least: float) -> pa.Table:
 def links_of(pairs: pa.Table, least: float) -> pa.Table:
     """What clustering needs of the pairs that score at least `least`."""
     return pairs.select(LINKS.names).filter(pa.array(pairs["score"].to_numpy() >= np.float32(least)))
+
+
+def kept_links(kept: Kept) -> pa.Table:
+    """The links of earlier runs whose articles a new one may still join; LINKS."""
+    if not kept.links:
+        return LINKS.empty_table()
+    with FileSystems.open(kept.links, "application/octet-stream", "uncompressed") as source:
+        links = pq.read_table(pa.BufferReader(source.read()), schema=LINKS)
+    known = open_articles(kept)["article_id"].to_numpy()
+    return links.filter(pa.array(is_among(links["left"].to_numpy(), known) & is_among(links["right"].to_numpy(), known)))
+
+
+def store_links(links: Iterable[pa.Table], scratch: str) -> StatePart:
+    """Store all links for later runs."""
+    rows = concat(links, LINKS).sort_by([(name, "ascending") for name in KEPT_LINKS.sort])
+    return StatePart(KEPT_LINKS.name, 0, store_new(rows, scratch, KEPT_LINKS.name))
 
 
 def by_component(links: pa.Table, parts: pa.Table, buckets: int) -> Iterator[tuple[int, pa.Table]]:
