@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.config import Config
 from schemas.blocks import CATALOG, REJECTED, SETTLED, GatherTable, StoreBlocks
-from schemas.state import ALIASED, EarlierRuns, Kept
+from schemas.state import ALIASED, NOTHING_KEPT, EarlierRuns, Kept
 from transforms.clean.articles import CleanArticles
 from transforms.clean.kept import ReadKept
 from transforms.cluster.copies import ClusterCopies, LinkArticles, SettlePairs
@@ -34,7 +34,7 @@ class Folders(NamedTuple):
     staging: str  # the Parquet files and their list go here
     state: str  # and here those that only later runs open
     earlier: EarlierRuns = EarlierRuns()  # what the runs before this one left there
-    kept: Kept = Kept()  # and the articles that they kept
+    kept: Kept = NOTHING_KEPT  # and the articles that they kept
 
 
 def build(

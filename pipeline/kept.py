@@ -71,4 +71,6 @@ def _read(paths: list[str], columns: list[str]) -> pa.Table:
     if not tables:
         return pa.table({name: pa.array([], pa.string()) for name in columns})
     kinds = {"date_published": pa.timestamp("us", "UTC")}
-    return pa.concat_tables([table.cast(pa.schema([(n, kinds.get(n, pa.string())) for n in columns])) for table in tables])
+    return pa.concat_tables(
+        [table.cast(pa.schema([(n, kinds.get(n, pa.string())) for n in columns])) for table in tables]
+    )

@@ -115,6 +115,9 @@ class Kept(NamedTuple):
     run: int = 1  # the number that the run will have
 
 
+NOTHING_KEPT = Kept()  # by a run that begins anew
+
+
 def kept_articles(kept: Kept) -> pa.Table:
     """KEPT rows of all articles of the dataset that a run adds to."""
     return load(kept.articles) if kept.articles else KEPT.empty_table()

@@ -34,7 +34,7 @@ from schemas.blocks import (
     store,
 )
 from schemas.ids import is_among
-from schemas.state import OUTLET_BUCKETS, EarlierRuns, Kept, StatePart, kept_articles
+from schemas.state import NOTHING_KEPT, OUTLET_BUCKETS, EarlierRuns, Kept, StatePart, kept_articles
 from transforms.clean.label import MemoryOptions, label_block
 from transforms.clean.outlets import MEMORY, STATISTICS, memory_of, outlet_buckets
 from transforms.clean.overrides import OutletRules
@@ -101,7 +101,7 @@ class CleanArticles(beam.PTransform):  # type: ignore[misc]
     options: CleanOptions
     scratch: str
     earlier: EarlierRuns = field(default_factory=EarlierRuns)
-    kept: Kept = Kept()
+    kept: Kept = NOTHING_KEPT
 
     def expand(self, raw: beam.PCollection) -> Any:
         """Wire."""
@@ -185,11 +185,11 @@ def records_of(base: str, parsed: pa.Table) -> pa.Table:
     return pa.table([*(parsed[name] for name in RECORDS.names[:-2]), *place], schema=RECORDS)
 
 
-def repeats_of_bucket(_bucket: int, records: Iterable[pa.Table], kept: Kept = Kept()) -> pa.Table:
+def repeats_of_bucket(_bucket: int, records: Iterable[pa.Table], kept: Kept = NOTHING_KEPT) -> pa.Table:
     """All deliveries of an article but one, all of one that an earlier run kept; RECORDS.
 
-    Otherwise kept is the earliest dated; what else they say comes before where they stood, so that the order of a file decides
-    only between deliveries that say the same.
+    Otherwise kept is the earliest dated; what else they say comes before where they stood, so that the order of a file
+    decides only between deliveries that say the same.
     """
     table = concat(records, RECORDS).sort_by([(name, "ascending") for name in RECORDS.names])
     ids = table["article_id"].to_numpy()

@@ -79,7 +79,11 @@ class LinkArticles(beam.PTransform):  # type: ignore[misc]
     def expand(self, pairs: beam.PCollection) -> Any:
         """Wire."""
         new = pairs | "New" >> beam.Map(stored_links, self.options.related).with_output_types(pa.Table)
-        old = pairs.pipeline | "Earlier" >> beam.Create([self.kept]) | "Kept" >> beam.Map(kept_links).with_output_types(pa.Table)
+        old = (
+            pairs.pipeline
+            | "Earlier" >> beam.Create([self.kept])
+            | "Kept" >> beam.Map(kept_links).with_output_types(pa.Table)
+        )
         links = (new, old) | "All" >> beam.Flatten()
         return {"links": links, "state": links | "State" >> Gather(store_links, (self.scratch,))}
 
@@ -148,7 +152,9 @@ def kept_links(kept: Kept) -> pa.Table:
     with FileSystems.open(kept.links, "application/octet-stream", "uncompressed") as source:
         links = pq.read_table(pa.BufferReader(source.read()), schema=LINKS)
     known = open_articles(kept)["article_id"].to_numpy()
-    return links.filter(pa.array(is_among(links["left"].to_numpy(), known) & is_among(links["right"].to_numpy(), known)))
+    return links.filter(
+        pa.array(is_among(links["left"].to_numpy(), known) & is_among(links["right"].to_numpy(), known))
+    )
 
 
 def store_links(links: Iterable[pa.Table], scratch: str) -> StatePart:

@@ -51,7 +51,9 @@ class InheritCopies(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, labels: beam.PCollection) -> Any:
         """Wire."""
-        return _both(labels | "Inherit" >> beam.Map(inherit_copies, self.kept, self.scratch).with_output_types(Labelled))
+        return _both(
+            labels | "Inherit" >> beam.Map(inherit_copies, self.kept, self.scratch).with_output_types(Labelled)
+        )
 
 
 @dataclass(eq=False)
@@ -85,9 +87,7 @@ def inherit(group: Int64Array, known: Int64Array, age: Int64Array, taken: Int64A
     ids, which = np.unique(known[member], return_inverse=True)
     born = np.full(len(ids), _NEVER)
     np.minimum.at(born, which, age[member])
-    meetings, first, count = np.unique(
-        np.stack([which, group[member]]), axis=1, return_index=True, return_counts=True
-    )
+    meetings, first, count = np.unique(np.stack([which, group[member]]), axis=1, return_index=True, return_counts=True)
     order = np.lexsort((first, -count, meetings[0]))  # by id: most members first, of equal groups the smallest member
     heir = meetings[1][order][np.unique(meetings[0][order], return_index=True)[1]]  # the group that keeps each id
     order = np.lexsort((ids, born, heir))
@@ -127,7 +127,9 @@ def inherit_stories(labels: StoredTable, copies: StoredTable, kept: Kept, scratc
     new = found.name[first]
     for name in ("story_id", "rival"):
         ids = table[name].combine_chunks()
-        renamed = pa.array(new[np.searchsorted(old, ids.fill_null(old[0]).to_numpy())], mask=ids.is_null().to_numpy(False))
+        renamed = pa.array(
+            new[np.searchsorted(old, ids.fill_null(old[0]).to_numpy())], mask=ids.is_null().to_numpy(False)
+        )
         table = table.set_column(STORY_LABELS.get_field_index(name), STORY_LABELS.field(name), renamed)
     return _stored("story", table, found, scratch)
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from schemas.blocks import BlockRef, Gather, GroupBuckets, StoreBuckets, StoredTable, load, store_new
 from schemas.ids import is_among
-from schemas.state import Kept, kept_articles
+from schemas.state import NOTHING_KEPT, Kept, kept_articles
 from transforms.match.frequencies import bucket_bounds
 from transforms.match.gathering import factorise
 from transforms.match.keys import BAND_BIT
@@ -53,7 +53,7 @@ class FindCandidates(beam.PTransform):  # type: ignore[misc]
 
     options: MatchOptions
     scratch: str
-    kept: Kept = Kept()
+    kept: Kept = NOTHING_KEPT
     buckets: int = 16  # that pairs are made unique in; a power of two
 
     @beam.typehints.no_annotations  # Beam warns of hints that are dicts
@@ -77,7 +77,7 @@ class FindCandidates(beam.PTransform):  # type: ignore[misc]
 
 
 def pairs_of_bucket(
-    bucket: int, refs: Iterable[BlockRef], catalog: StoredTable, hot: int, kept: Kept = Kept()
+    bucket: int, refs: Iterable[BlockRef], catalog: StoredTable, hot: int, kept: Kept = NOTHING_KEPT
 ) -> tuple[pa.Table, int]:
     """Pair the articles that share a key of one bucket, if one of them is new.
 
@@ -107,7 +107,7 @@ def pairs_of_bucket(
     return pa.table([_once(meetings)], schema=MEETINGS), thinned
 
 
-def clone_pairs(ref: BlockRef, catalog: StoredTable, kept: Kept = Kept()) -> pa.Table:
+def clone_pairs(ref: BlockRef, catalog: StoredTable, kept: Kept = NOTHING_KEPT) -> pa.Table:
     """Pair each article that repeats another's words with the first of them; MEETINGS rows."""
     leader = load(ref.part("signed"))["leader"].to_numpy()
     article = load(ref.part("tokens"))["article_id"].to_numpy()
@@ -141,7 +141,7 @@ def group_pairs(tables: Iterable[pa.Table]) -> pa.Table:
     return joined.take(np.argsort(group, kind="stable"))
 
 
-def bucketed_pairs(
+def bucketed_pairs(  # noqa: PLR0913, PLR0917 -- side inputs and what is known beforehand
     bucket: int, refs: list[BlockRef], catalog: StoredTable, kept: Kept, options: MatchOptions, buckets: int
 ) -> Iterator[tuple[int, pa.Table]]:
     """Spread the pairs of one bucket of keys over the buckets that make them unique; count thinned keys."""
@@ -229,7 +229,7 @@ def _root(parent, node):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 
 
 
 @numba.njit(cache=True, nogil=True)
-def _meetings(keys, articles, bounds, new, hot, neighbours):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- compiled
+def _meetings(keys, articles, bounds, new, hot, neighbours):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, PLR0913, PLR0917 -- compiled
     """Pairs of articles under equal keys, left in the upper bits, right below, the lowest bit set if no band key."""
     meetings = np.empty(0, np.int64)
     size = thinned = 0

@@ -268,8 +268,17 @@ def reject_rows(rejects: pa.Table) -> pa.Table:
     return rows.sort_by([(name, "ascending") for name in ("source_uri", "source_position", "reason", "detail")])
 
 
-LABELS = ("article_id", "copy_id", "copy_relation", "copy_similarity", "story_id", "story_score")
-LABELS += ("story_runner_up_id", "story_runner_up_score", "format")
+LABELS = (
+    "article_id",
+    "copy_id",
+    "copy_relation",
+    "copy_similarity",
+    "story_id",
+    "story_score",
+    "story_runner_up_id",
+    "story_runner_up_score",
+    "format",
+)
 _FROM_CLEAN = [name for name in ARTICLES.schema.names if name not in {*LABELS, "removed_lines"}] + ["removed"]
 _TOLD = {"story_weakest_link": "weakest_link", "names": "names", "terms": "terms"}
 

@@ -18,7 +18,7 @@ from apache_beam.io.filesystems import FileSystems
 from schemas.blocks import Gather, StoredTable, load, store_new
 from schemas.files import DataFile, Staged
 from schemas.ids import is_among
-from schemas.state import Kept
+from schemas.state import NOTHING_KEPT, Kept
 from schemas.tables import TABLES
 from transforms.write import rows
 from transforms.write.parquet import ROW_GROUP_ROWS, write_parquet
@@ -60,7 +60,7 @@ class WriteTables(beam.PTransform):  # type: ignore[misc]
     options: WriteOptions
     scratch: str
     staging: str
-    kept: Kept = Kept()
+    kept: Kept = NOTHING_KEPT
 
     @beam.typehints.no_annotations  # Beam warns of hints that are dicts
     def expand(self, results: Mapping[str, beam.PCollection]) -> beam.PCollection:
@@ -70,7 +70,10 @@ class WriteTables(beam.PTransform):  # type: ignore[misc]
         return (
             pipeline
             | "Once" >> beam.Impulse()
-            | "Plan" >> beam.FlatMap(plan_files, self.scratch, self.options, self.kept, **sides).with_output_types(FileTask | Rewrite)
+            | "Plan"
+            >> beam.FlatMap(plan_files, self.scratch, self.options, self.kept, **sides).with_output_types(
+                FileTask | Rewrite
+            )
             | "Spread" >> beam.Reshuffle()
             | "Write" >> beam.FlatMap(write_task, self.staging).with_output_types(Staged)
             | "List" >> Gather(store_list, (self.staging,))
@@ -80,7 +83,7 @@ class WriteTables(beam.PTransform):  # type: ignore[misc]
 def plan_files(
     _once: bytes, scratch: str, options: WriteOptions, kept: Kept, **stored: StoredTable
 ) -> Iterator[FileTask | Rewrite]:
-    """Put every table's rows in order, store them, and cut them into files; say which files of earlier runs to look into.
+    """Put every table's rows in order, store them, cut them into files; and name those of earlier runs to look into.
 
     Args:
       scratch: where they wait.

@@ -109,7 +109,7 @@ def _relabelled(articles: pa.Table, labels: pa.Table) -> pa.Table | None:
     given = labels.take(at)
     differs = np.zeros(len(here), np.bool_)
     for name in _COMPARED:
-        same = pc.equal(articles[name], given[name]).fill_null(False).to_numpy()  # noqa: FBT003 -- pyarrow's own
+        same = pc.equal(articles[name], given[name]).fill_null(False).to_numpy()
         both_null = articles[name].is_null().to_numpy() & given[name].is_null().to_numpy()
         differs |= found & ~same & ~both_null
     if not differs.any():
@@ -127,7 +127,7 @@ def _without(table: pa.Table, changed: pa.Table, task: Rewrite) -> pa.Table | No
     if task.file.table == STORIES.name:
         last = table["last_published"].cast(pa.int64())
         over = [rows.status(each, task.newest) == "closed" for each in last.to_pylist()]
-        closed = np.array(over, np.bool_) & pc.equal(table["status"], "open").fill_null(False).to_numpy()  # noqa: FBT003
+        closed = np.array(over, np.bool_) & pc.equal(table["status"], "open").fill_null(False).to_numpy()
         values = pc.if_else(pa.array(closed), "closed", table["status"])
         table = table.set_column(table.schema.get_field_index("status"), table.schema.field("status"), values)
     return table.filter(pa.array(stays)) if closed.any() or not stays.all() else None
