@@ -11,8 +11,8 @@ import apache_beam as beam
 import pyarrow as pa
 
 from pipeline.config import Config
-from schemas.blocks import CATALOG, REJECTED, SETTLED, GatherTable, StoreBlocks
-from schemas.state import ALIASED, NOTHING_KEPT, EarlierRuns, Kept
+from schemas.blocks import CATALOG, REJECTED, SETTLED, BlockRef, GatherTable, Merge, StoreBlocks
+from schemas.state import ALIASED, NOTHING_KEPT, EarlierRuns, Kept, StatePart
 from transforms.clean.articles import CleanArticles
 from transforms.clean.kept import ReadKept
 from transforms.cluster.copies import ClusterCopies, LinkArticles, SettlePairs
@@ -53,8 +53,8 @@ def build(
     read = pipeline | "Inputs" >> beam.Create(items, reshuffle=False) | "Read" >> ReadArticles(config.read)
     clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier, kept)
     old = pipeline | "Kept" >> ReadKept(kept, scratch)
-    blocks = (clean["blocks"], old["blocks"]) | "All blocks" >> beam.Flatten()
-    entries = (clean["catalog"], old["catalog"]) | "All articles" >> beam.Flatten()
+    blocks = (clean["blocks"], old["blocks"]) | "All blocks" >> Merge(BlockRef)
+    entries = (clean["catalog"], old["catalog"]) | "All articles" >> Merge(pa.Table)
     catalog = entries | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
     signed = blocks | "Sign" >> SignArticles(config.match, scratch)
     to_find = {"signed": signed["signed"], "catalog": catalog}
@@ -66,17 +66,17 @@ def build(
     copies, merged_copies = grouped | "Copy ids" >> InheritCopies(kept, scratch)
     told = {"blocks": blocks, "copies": copies} | "Stories" >> ClusterStories(config.stories, scratch)
     stories, merged_stories = {"stories": told, "copies": copies} | "Story ids" >> InheritStories(kept, scratch)
-    aliases = (merged_copies, merged_stories) | "Merged" >> beam.Flatten()
+    aliases = (merged_copies, merged_stories) | "Merged" >> Merge(pa.Table)
     aliases |= "Aliases" >> GatherTable(ALIASED, scratch, "aliases", "alias_id")
     settled = {"pairs": pairs, "labels": copies} | "Settle" >> SettlePairs(config.match.quote_words)
     shown = settled | "Pairs" >> GatherTable(SETTLED, scratch, "settled", "left")
     early = pipeline | "Refused" >> beam.Create([refused])
     rejects = (
         (early, read["rejects"], clean["rejects"])
-        | "Every stage" >> beam.Flatten()
+        | "Every stage" >> Merge(pa.Table)
         | "Rejects" >> GatherTable(REJECTED, scratch, "rejects", "source_uri")
     )
     results = {"catalog": catalog, "copies": copies, "stories": stories, "pairs": shown, "rejects": rejects}
     results["aliases"] = aliases
-    (clean["state"], linked["state"]) | "Learned" >> beam.Flatten() | "State" >> WriteState(state)
+    (clean["state"], linked["state"]) | "Learned" >> Merge(StatePart) | "State" >> WriteState(state)
     return results | "Write" >> WriteTables(config.write, scratch, staging, kept)

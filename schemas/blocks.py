@@ -303,6 +303,26 @@ def _gathered(_once: bytes, elements: Iterable[Any], function: Callable[..., Any
 
 
 @dataclass(eq=False)
+class Merge(beam.PTransform):  # type: ignore[misc]
+    """Collections of one type → one that may be read as a side input.
+
+    FnApiRunner reads a side input that several stages fill, a Flatten or what is made of one, as soon as *one* of them
+    is done (Beam 2.77, `WatermarkManager.set_produced_watermark`); what comes out of a shuffle is complete.
+    """
+
+    kind: Any
+
+    def expand(self, collections: Iterable[beam.PCollection]) -> beam.PCollection:
+        """Wire."""
+        shuffled = collections | "Flatten" >> beam.Flatten() | "Complete" >> beam.Reshuffle()
+        return shuffled | "Each" >> beam.Map(_itself).with_output_types(self.kind)
+
+
+def _itself(element: Any) -> Any:
+    return element
+
+
+@dataclass(eq=False)
 class GatherTable(beam.PTransform):  # type: ignore[misc]
     """Fat blocks of one schema → one `StoredTable`, sorted, for use as a side input."""
 

@@ -3,9 +3,9 @@
     python -m tests.quality.daily SHARED [--runs 30] [--rows 2000] [--window 30] [--sets neardup g5 …] [--json]
 
 The articles are put in order of their dates and cut into runs of equal size; of a set of more than --rows articles
-whole clusters are drawn. For each set: ARI (copies) or B-cubed F1 (stories) of one run and of the many, how like the two are,
-and of the ids: how many were ever published, how many of those do not resolve to exactly one live id, and the share of
-articles that ever changed theirs.
+whole clusters are drawn. For each set: ARI (copies) or B-cubed F1 (stories) of one run and of the many, how like the
+two are, and of the ids: how many were ever published, how many of those do not resolve to exactly one live id, and the
+share of articles that ever changed theirs.
 """
 
 import argparse

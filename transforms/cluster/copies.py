@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
-from schemas.blocks import COPY_LABELS, SETTLED, BlockRef, Gather, StoredTable, concat, load, store_new
+from schemas.blocks import COPY_LABELS, SETTLED, BlockRef, Gather, Merge, StoredTable, concat, load, store_new
 from schemas.ids import group_id, is_among
 from schemas.labels import RELATION_CODES, Relation
 from schemas.state import LINKS as KEPT_LINKS
@@ -84,7 +84,7 @@ class LinkArticles(beam.PTransform):  # type: ignore[misc]
             | "Earlier" >> beam.Create([self.kept])
             | "Kept" >> beam.Map(kept_links).with_output_types(pa.Table)
         )
-        links = (new, old) | "All" >> beam.Flatten()
+        links = (new, old) | "All" >> Merge(pa.Table)
         return {"links": links, "state": links | "State" >> Gather(store_links, (self.scratch,))}
 
 
