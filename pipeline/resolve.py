@@ -23,10 +23,8 @@ def resolve(root: Path, wanted: str) -> dict[str, Any]:
         parse_id(wanted)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    manifest = open_dataset(root)
-    merged: dict[str, tuple[str, str]] = {}
-    if any(file.table == "aliases" for file in manifest.files):
-        merged = {row["alias_id"]: (row["kind"], row["id"]) for row in read_rows(root, "aliases").to_pylist()}
+    open_dataset(root)
+    merged = {row["alias_id"]: (row["kind"], row["id"]) for row in read_rows(root, "aliases").to_pylist()}
     through, kinds = [], ["copy", "story"]
     live = wanted.lower()
     while live in merged:

@@ -312,6 +312,7 @@ class Merge(beam.PTransform):  # type: ignore[misc]
 
     kind: Any
 
+    @beam.typehints.no_annotations  # Beam warns of hints that are tuples
     def expand(self, collections: Iterable[beam.PCollection]) -> beam.PCollection:
         """Wire."""
         shuffled = collections | "Flatten" >> beam.Flatten() | "Complete" >> beam.Reshuffle()

@@ -12,15 +12,17 @@ from typing import Any, ClassVar
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
 from schemas.blocks import COPY_LABELS, SETTLED, BlockRef, Gather, Merge, StoredTable, concat, load, store_new
-from schemas.ids import group_id, is_among
+from schemas.ids import group_id, is_among, parse_ids
 from schemas.labels import RELATION_CODES, Relation
 from schemas.state import LINKS as KEPT_LINKS
 from schemas.state import Kept, StatePart, open_articles
+from schemas.tables import PAIRS as TABLE_PAIRS
 from transforms.cluster.components import SpanForest, components
 from transforms.cluster.digests import digest_edges
 from transforms.cluster.linkage import average_linkage
@@ -146,15 +148,32 @@ def links_of(pairs: pa.Table, least: float) -> pa.Table:
 
 
 def kept_links(kept: Kept) -> pa.Table:
-    """The links of earlier runs whose articles a new one may still join; LINKS."""
-    if not kept.links:
-        return LINKS.empty_table()
-    with FileSystems.open(kept.links, "application/octet-stream", "uncompressed") as source:
-        links = pq.read_table(pa.BufferReader(source.read()), schema=LINKS)
+    """The links of earlier runs whose articles a new one may still join; LINKS.
+
+    An older version left none: then those of the table pairs, which has all that hold copies together.
+    """
+    if kept.links:
+        links = _read(kept.links, LINKS)
+    else:
+        pairs = [_read(file.path, TABLE_PAIRS.schema) for file in kept.files if file.table == TABLE_PAIRS.name]
+        links = concat(map(_links_of_rows, pairs), LINKS)
     known = open_articles(kept)["article_id"].to_numpy()
     return links.filter(
         pa.array(is_among(links["left"].to_numpy(), known) & is_among(links["right"].to_numpy(), known))
     )
+
+
+def _links_of_rows(pairs: pa.Table) -> pa.Table:
+    """LINKS of rows of the table pairs."""
+    names = pa.array([str(relation) for relation in RELATION_CODES])
+    relation = pc.index_in(pairs["relation"], names).cast(pa.int8())
+    ids = [parse_ids(pairs[name]) for name in ("left_id", "right_id")]
+    return pa.table([*ids, relation, *(pairs[name] for name in LINKS.names[3:])], schema=LINKS)
+
+
+def _read(path: str, schema: pa.Schema) -> pa.Table:
+    with FileSystems.open(path, "application/octet-stream", "uncompressed") as source:
+        return pq.read_table(pa.BufferReader(source.read()), schema=schema)
 
 
 def store_links(links: Iterable[pa.Table], scratch: str) -> StatePart:

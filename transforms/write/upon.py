@@ -18,7 +18,7 @@ from schemas.blocks import StoredTable, load, store_new
 from schemas.files import DataFile
 from schemas.ids import is_among, parse_ids
 from schemas.state import Kept, kept_articles
-from schemas.tables import ARTICLES, COPIES, STORIES
+from schemas.tables import ARTICLES, COPIES, STORIES, TABLES
 from transforms.write import rows
 
 Int64Array = NDArray[np.int64]
@@ -84,7 +84,8 @@ def story_versions(stories: Int64Array, kept: Kept) -> dict[str, int]:
     found: dict[str, int] = {}
     for file in kept.files:
         if file.table == STORIES.name and file.rows:
-            table = _read(file.path).select(["story_id", "version"])
+            table = _read(file).select(["story_id", "version"])
+            table = table.filter(table["version"].is_valid())
             table = table.filter(pa.array(is_among(parse_ids(table["story_id"]), stories)))
             found |= dict(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
     return found
@@ -96,7 +97,7 @@ def rewritten(task: Rewrite) -> pa.Table | None:
     Raises:
       OSError: it is gone or unreadable.
     """
-    table = _read(task.file.path)
+    table = _read(task.file)
     changed = load(task.changed.path)
     return _relabelled(table, changed) if task.file.table == ARTICLES.name else _without(table, changed, task)
 
@@ -133,6 +134,7 @@ def _without(table: pa.Table, changed: pa.Table, task: Rewrite) -> pa.Table | No
     return table.filter(pa.array(stays)) if closed.any() or not stays.all() else None
 
 
-def _read(path: str) -> pa.Table:
-    with FileSystems.open(path, "application/octet-stream", "uncompressed") as source:
-        return pq.read_table(pa.BufferReader(source.read()))
+def _read(file: DataFile) -> pa.Table:
+    """All rows in today's columns: null where an older contract had none."""
+    with FileSystems.open(file.path, "application/octet-stream", "uncompressed") as source:
+        return pq.read_table(pa.BufferReader(source.read()), schema=TABLES[file.table].schema)
