@@ -16,7 +16,7 @@ from schemas.state import ALIASED, KEPT, LINKS, Kept
 _DAY = 86_400_000_000  # µs
 
 
-def keep(root: Path, base: Manifest, window_days: int, folder: Path) -> Kept:
+def keep(root: Path, base: Manifest, window_days: int, folder: Path, *, with_links: bool = True) -> Kept:
     """Read the labels of a snapshot's articles.
 
     Args:
@@ -24,6 +24,7 @@ def keep(root: Path, base: Manifest, window_days: int, folder: Path) -> Kept:
       base: the snapshot.
       window_days: a story is closed once it had no news for so long before the newest article.
       folder: where workers can read what is stored.
+      with_links: begin with the stored links, not with what the table pairs tells of them.
 
     Raises:
       ContractMismatch: a state file is gone or damaged.
@@ -33,7 +34,7 @@ def keep(root: Path, base: Manifest, window_days: int, folder: Path) -> Kept:
     articles = labels_of([file.path for file in files if file.table == "articles" and file.rows], window_days)
     aliases = _read([file.path for file in files if file.table == "aliases" and file.rows], ["kind", "alias_id", "id"])
     gone = [aliases["kind"], *(parse_ids(aliases[name]) for name in ("alias_id", "id"))]
-    links = [str(path) for _, path in state_files(root, base, LINKS.name)]
+    links = [str(path) for _, path in state_files(root, base, LINKS.name)] if with_links else []
     return Kept(
         articles=store(articles, str(folder / "kept.arrow")).path,
         aliases=store(pa.table(gone, schema=ALIASED), str(folder / "aliased.arrow")).path,

@@ -38,6 +38,7 @@ from schemas.ids import stable_hash
 from schemas.state import EarlierRuns, Kept
 from schemas.tables import CONTRACT_VERSION
 from transforms.read.inputs import Plan, plan_inputs
+from transforms.write.partitions import UNDATED
 from transforms.write.staging import FILE_LIST
 
 _TRIES = 3  # of a run that others overtake
@@ -106,7 +107,13 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
             watch(attempt)
         with explained(dataset.root):
             if base and not request.rebuild:
-                kept = keep(dataset.root, base, request.config.kept.window_days, attempt.scratch)
+                kept = keep(
+                    dataset.root,
+                    base,
+                    request.config.kept.window_days,
+                    attempt.scratch,
+                    with_links=not request.fresh_memory,
+                )
             with interruptible(), noticing_lost_workers(request.workers), empty as pipeline:
                 folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier, kept)
                 build(pipeline, plan.items, _refused(plan), request.config, folders)
@@ -163,17 +170,19 @@ def replaced_files(root: Path, staged: Sequence[Staged]) -> frozenset[str]:
 
 
 def numbered(staged: Sequence[DataFile], others: Sequence[DataFile]) -> list[DataFile]:
-    """Staged files with the parts of each partition counted from 0; without empty ones where their table has others.
+    """Staged files with the parts of each partition counted from 0; without those of no rows that are not needed.
+
+    A table needs one file in a partition that is a date, even without rows: see `partition_slices`.
 
     Args:
       staged: as they were written.
       others: files that stay beside them.
     """
-    filled = {file.table for file in (*staged, *others) if file.rows} | {file.table for file in others}
+    dated = {file.table for file in (*(file for file in staged if file.rows), *others) if file.partition != UNDATED}
     parts = Counter[tuple[str, str]]()
     kept = []
     for file in sorted(staged):
-        if file.rows or file.table not in filled:
+        if file.rows or file.table not in dated:
             kept.append(file._replace(part=parts[file.table, file.partition]))
             parts[file.table, file.partition] += 1
     return kept
