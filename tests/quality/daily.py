@@ -73,16 +73,19 @@ def ids(out: Path, history: Sequence[dict[str, Any]], kind: str) -> Figures:
         while now in merged and steps < len(merged):
             now, steps = merged[now], steps + 1
         astray += now not in live or (each in merged and each in live)
-    changed = {
-        name
-        for before, after in itertools.pairwise(history)
-        for name, row in before.items()
-        if after[name][f"{kind}_id"] != row[f"{kind}_id"]
-    }
+    changed, moved = set(), set()
+    for before, after in itertools.pairwise(history):
+        still = {row[f"{kind}_id"] for row in after.values()}
+        for name, row in before.items():
+            if after[name][f"{kind}_id"] != row[f"{kind}_id"]:
+                changed.add(name)
+                if row[f"{kind}_id"] in still:
+                    moved.add(name)
     return {
         f"{kind}_ids": float(len(published)),
         f"{kind}_ids.astray": float(astray),
         f"{kind}_ids.changed_share": len(changed) / len(history[-1]),
+        f"{kind}_ids.moved_share": len(moved) / len(history[-1]),  # out of a group that went on without them
     }
 
 
