@@ -1,4 +1,4 @@
-"""The command line: `copydesk run | extract | explain | outlets | snapshots | doctor | schema`.
+"""The command line: `copydesk run | extract | explain | outlets | resolve | snapshots | doctor | schema`.
 
 Data goes to stdout, progress and messages to stderr. Exit codes are those of `schemas.errors`, and 130 when
 interrupted. Beam is imported only by the commands that need it, so that the others answer at once.
@@ -48,16 +48,19 @@ def run_command(
     fresh_memory: Annotated[
         bool, typer.Option("--fresh-memory", help="Begin without what earlier runs learned of the outlets.")
     ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Put INPUT in the place of what OUT holds; without it, it is added.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Clean, match and cluster INPUT and commit the tables as the next snapshot of OUT."""
+    """Clean, match and cluster INPUT, add it to OUT and commit that as the next snapshot."""
     from pipeline.config import load_config
     from pipeline.metadata import read_metadata
     from pipeline.report import Progress, print_run
     from pipeline.run import Request, run
 
     options, known = load_config(config), read_metadata(metadata)
-    request = Request(inputs, output, options, known, runner, workers, tuple(_BEAM_FLAGS), fresh_memory)
+    request = Request(inputs, output, options, known, runner, workers, tuple(_BEAM_FLAGS), fresh_memory, rebuild)
     with Progress(Console(stderr=True)).live() as progress:
         result = run(request, progress)
     if result.unmatched:
@@ -133,6 +136,22 @@ def outlets_command(
     else:
         facts = learned_lines(output, outlet)
         _print_json(facts) if as_json else show_lines(Console(), facts)
+
+
+@app.command("resolve")
+def resolve_command(
+    output: Output,
+    wanted: Annotated[str, typer.Argument(metavar="ID", help="Of a copy or story, as any snapshot of OUT held it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print the id that a copy or story has now, whatever it was merged into."""
+    from pipeline.resolve import resolve
+
+    found = resolve(output, wanted)
+    if as_json:
+        _print_json(found)
+    else:
+        typer.echo(found["id"])
 
 
 @app.command("doctor")

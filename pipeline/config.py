@@ -7,6 +7,7 @@
     [stories]   transforms.cluster.stories.StoryOptions
     [write]     transforms.write.staging.WriteOptions
     [rejects]   RejectLimits
+    [kept]      KeptOptions
 
 An unknown key is an error: a misspelt option must not be silently ignored.
 """
@@ -37,6 +38,15 @@ class RejectLimits(BaseModel):
     """Below so many records the share is not looked at; a run that keeps nothing is always abandoned."""
 
 
+class KeptOptions(BaseModel):
+    """What a run on an existing dataset compares its articles with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    window_days: int = Field(default=30, ge=1)
+    """A story without news for so long before the newest article is closed: nothing joins it any more."""
+
+
 class Config(BaseModel):
     """All options of a run."""
 
@@ -49,6 +59,7 @@ class Config(BaseModel):
     stories: StoryOptions = StoryOptions()
     write: WriteOptions = WriteOptions()
     rejects: RejectLimits = RejectLimits()
+    kept: KeptOptions = KeptOptions()
 
     def fingerprint(self) -> str:
         """Sixteen digits that change with any option."""

@@ -12,10 +12,12 @@ import pyarrow as pa
 
 from pipeline.config import Config
 from schemas.barriers import GatherTable, Merge, StoreBlocks
-from schemas.blocks import CATALOG, REJECTED, SETTLED
-from schemas.state import EarlierRuns
+from schemas.blocks import CATALOG, REJECTED, SETTLED, BlockRef
+from schemas.state import ALIASED, NOTHING_KEPT, EarlierRuns, Kept, StatePart
 from transforms.clean.articles import CleanArticles
-from transforms.cluster.copies import ClusterCopies, SettlePairs
+from transforms.clean.kept import ReadKept
+from transforms.cluster.copies import ClusterCopies, LinkArticles, SettlePairs
+from transforms.cluster.inherit import InheritCopies, InheritStories
 from transforms.cluster.stories import ClusterStories
 from transforms.match.candidates import FindCandidates
 from transforms.match.signing import SignArticles
@@ -33,6 +35,7 @@ class Folders(NamedTuple):
     staging: str  # the Parquet files and their list go here
     state: str  # and here those that only later runs open
     earlier: EarlierRuns = EarlierRuns()  # what the runs before this one left there
+    kept: Kept = NOTHING_KEPT  # and the articles that they kept
 
 
 def build(
@@ -47,25 +50,34 @@ def build(
       config: the options of every stage.
       folders: where workers meet.
     """
-    scratch, staging, state, earlier = folders
+    scratch, staging, state, earlier, kept = folders
     read = pipeline | "Inputs" >> beam.Create(items, reshuffle=False) | "Read" >> ReadArticles(config.read)
-    clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier)
-    catalog = clean["catalog"] | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
-    signed = clean["blocks"] | "Sign" >> SignArticles(config.match, scratch)
+    clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier, kept)
+    old = pipeline | "Kept" >> ReadKept(kept, scratch)
+    blocks = (clean["blocks"], old["blocks"]) | "All blocks" >> Merge(BlockRef)
+    entries = (clean["catalog"], old["catalog"]) | "All articles" >> Merge(pa.Table)
+    catalog = entries | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
+    signed = blocks | "Sign" >> SignArticles(config.match, scratch)
     to_find = {"signed": signed["signed"], "catalog": catalog}
-    candidates = to_find | "Find" >> FindCandidates(config.match, scratch)
+    candidates = to_find | "Find" >> FindCandidates(config.match, scratch, kept)
     verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match)
     pairs = verified | "Keep" >> StoreBlocks(scratch, "pairs")
-    copies = {"pairs": pairs, "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch)
-    stories = {"blocks": clean["blocks"], "copies": copies} | "Stories" >> ClusterStories(config.stories, scratch)
+    linked = pairs | "Link" >> LinkArticles(config.copies, kept, scratch)
+    grouped = {"links": linked["links"], "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch)
+    copies, merged_copies = grouped | "Copy ids" >> InheritCopies(kept, scratch)
+    told = {"blocks": blocks, "copies": copies} | "Stories" >> ClusterStories(config.stories, scratch)
+    stories, merged_stories = {"stories": told, "copies": copies} | "Story ids" >> InheritStories(kept, scratch)
+    aliases = (merged_copies, merged_stories) | "Merged" >> Merge(pa.Table)
+    aliases |= "Aliases" >> GatherTable(ALIASED, scratch, "aliases", "alias_id")
     settled = {"pairs": pairs, "labels": copies} | "Settle" >> SettlePairs(config.match.quote_words)
-    kept = settled | "Pairs" >> GatherTable(SETTLED, scratch, "settled", "left")
+    shown = settled | "Pairs" >> GatherTable(SETTLED, scratch, "settled", "left")
     early = pipeline | "Refused" >> beam.Create([refused])
     rejects = (
         (early, read["rejects"], clean["rejects"])
         | "Every stage" >> Merge(pa.Table)
         | "Rejects" >> GatherTable(REJECTED, scratch, "rejects", "source_uri")
     )
-    results = {"catalog": catalog, "copies": copies, "stories": stories, "pairs": kept, "rejects": rejects}
-    clean["state"] | "State" >> WriteState(state)
-    return results | "Write" >> WriteTables(config.write, scratch, staging)
+    results = {"catalog": catalog, "copies": copies, "stories": stories, "pairs": shown, "rejects": rejects}
+    results["aliases"] = aliases
+    (clean["state"], linked["state"]) | "Learned" >> Merge(StatePart) | "State" >> WriteState(state)
+    return results | "Write" >> WriteTables(config.write, scratch, staging, kept)

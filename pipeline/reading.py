@@ -64,7 +64,9 @@ def table_folder(root: Path, table: str) -> Path:
 def read_rows(
     root: Path, table: str, columns: Sequence[str] | None = None, where: ds.Expression | None = None
 ) -> pa.Table:
-    """Rows of a table of the current snapshot; columns that an older contract lacked are null."""
+    """Rows of a table of the current snapshot; columns and tables that an older contract lacked are empty."""
+    if not table_folder(root, table).exists():
+        return TABLES[table].schema.empty_table().select(columns or TABLES[table].schema.names)
     files = ds.dataset(table_folder(root, table), schema=TABLES[table].schema, format="parquet")
     return files.to_table(columns=None if columns is None else list(columns), filter=where)
 

@@ -1,8 +1,14 @@
-"""One batch run: inputs → graph → committed snapshot."""
+"""One run: inputs → graph → committed snapshot.
+
+On a dataset that holds something the run adds to it: new articles are compared with each other and with the kept ones,
+and only files in which a row changes are written again.
+"""
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,16 +27,18 @@ from pipeline.config import Config
 from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, noticing_lost_workers, pipeline_options
 from pipeline.failures import explained
 from pipeline.graph import Folders, build
+from pipeline.kept import keep
 from pipeline.manifests import Manifest
 from pipeline.metadata import Known, unmatched
 from pipeline.reading import is_all_there, state_files
 from schemas.blocks import REJECTED
 from schemas.errors import CommitConflict, CopydeskError, RejectReason, TooManyRejects, UsageError
-from schemas.files import DataFile
+from schemas.files import DataFile, Staged
 from schemas.ids import stable_hash
-from schemas.state import EarlierRuns
+from schemas.state import EarlierRuns, Kept
 from schemas.tables import CONTRACT_VERSION
 from transforms.read.inputs import Plan, plan_inputs
+from transforms.write.partitions import UNDATED
 from transforms.write.staging import FILE_LIST
 
 _TRIES = 3  # of a run that others overtake
@@ -48,6 +56,7 @@ class Request:
     workers: int = 1
     beam_flags: Sequence[str] = ()
     fresh_memory: bool = False  # begin without what earlier runs learned of the outlets
+    rebuild: bool = False  # put these inputs alone in the place of what the dataset holds
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ class Result:
 
 
 def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Result:
-    """Run the batch pipeline and commit its tables as the next snapshot.
+    """Run the pipeline and commit its tables as the next snapshot.
 
     The same inputs under the same configuration as the newest snapshot's are not run again. A run that another one
     overtook begins again from what that one committed, because what it learned of the outlets is its base.
@@ -93,16 +102,31 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
         if base and not request.fresh_memory:
             known = state_files(dataset.root, base)
             earlier = earlier._replace(files=tuple((f.table, int(f.partition), str(path)) for f, path in known))
+        kept = Kept(run=attempt.base + 1)
         if watch:
             watch(attempt)
         with explained(dataset.root):
+            if base and not request.rebuild:
+                kept = keep(
+                    dataset.root,
+                    base,
+                    request.config.kept.window_days,
+                    attempt.scratch,
+                    with_links=not request.fresh_memory,
+                )
             with interruptible(), noticing_lost_workers(request.workers), empty as pipeline:
-                folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier)
+                folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier, kept)
                 build(pipeline, plan.items, _refused(plan), request.config, folders)
-            files = _staged_files(attempt.files)
-            summary = _summary(attempt, files) | {"thinned_keys": _thinned_keys(pipeline)}
-            _check_rejects(attempt, files, summary, request.config)
-            unknown = _unknown_outlets(attempt, files, request.config)
+            staged = _staged_files(attempt.files)
+            removed = replaced_files(dataset.root, staged) if kept.files else None
+            files = numbered([each.file for each in staged], [] if removed is None else _staying(base, removed))
+            fresh = [each.file for each in staged if not each.replaces]
+            summary = _summary(attempt, fresh) | {"thinned_keys": _thinned_keys(pipeline)}
+            if removed is not None:
+                after = [*_staying(base, removed), *files]
+                summary |= {name: _rows(after, name) for name in ("articles", "copies", "stories", "pairs")}
+            _check_rejects(attempt, fresh, summary, request.config, adding=removed is not None)
+            unknown = _unknown_outlets(attempt, fresh, request.config)
             about = {
                 "run_id": run_id,
                 "version": version("copydesk"),
@@ -111,7 +135,8 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
                 "summary": summary,
                 "thresholds": request.config.model_dump(mode="json", include={"match", "copies"}),
             }
-            change = Change(files, _staged_files(attempt.state), fresh_state=request.fresh_memory, about=about)
+            state = [each.file for each in _staged_files(attempt.state)]
+            change = Change(files, state, removed, fresh_state=request.fresh_memory, about=about)
             manifest = dataset.commit(attempt, change)
         return Result(manifest, repeated=False, unmatched=idle, unknown_outlets=unknown)
 
@@ -121,7 +146,7 @@ def _run_id(request: Request, plan: Plan) -> str:
     parts += [
         repr(each) for each in (plan.fingerprint, plan.refused, sorted((k, dict(v)) for k, v in request.known.items()))
     ]
-    parts += ["fresh memory"] * request.fresh_memory
+    parts += ["fresh memory"] * request.fresh_memory + ["rebuild"] * request.rebuild
     return f"{stable_hash('run', *parts):016x}"
 
 
@@ -139,11 +164,39 @@ def _refused(plan: Plan) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=REJECTED)
 
 
-def _staged_files(folder: Path) -> list[DataFile]:
+def replaced_files(root: Path, staged: Sequence[Staged]) -> frozenset[str]:
+    """The files of the base whose place is taken, as its manifest calls them."""
+    return frozenset(Path(each.replaces).relative_to(root).as_posix() for each in staged if each.replaces)
+
+
+def numbered(staged: Sequence[DataFile], others: Sequence[DataFile]) -> list[DataFile]:
+    """Staged files with the parts of each partition counted from 0; without those of no rows that are not needed.
+
+    A table needs one file in a partition that is a date, even without rows: see `partition_slices`.
+
+    Args:
+      staged: as they were written.
+      others: files that stay beside them.
+    """
+    dated = {file.table for file in (*(file for file in staged if file.rows), *others) if file.partition != UNDATED}
+    parts = Counter[tuple[str, str]]()
+    kept = []
+    for file in sorted(staged):
+        if file.rows or file.table not in dated:
+            kept.append(file._replace(part=parts[file.table, file.partition]))
+            parts[file.table, file.partition] += 1
+    return kept
+
+
+def _staying(base: Manifest | None, removed: AbstractSet[str]) -> list[DataFile]:
+    return [file for file in base.files if file.path not in removed] if base else []
+
+
+def _staged_files(folder: Path) -> list[Staged]:
     path = folder / FILE_LIST
     if not path.exists():
         raise CopydeskError("the pipeline ended without a list of files: see the runner's log; nothing was committed")
-    files = [DataFile(**file) for file in orjson.loads(path.read_bytes())]
+    files = [Staged(DataFile(**file), replaces) for file, replaces in orjson.loads(path.read_bytes())]
     path.unlink()
     return files
 
@@ -172,7 +225,9 @@ def _thinned_keys(pipeline: beam.Pipeline) -> int:
     return sum(counter.result for counter in found["counters"])
 
 
-def _check_rejects(attempt: Attempt, files: Sequence[DataFile], summary: Mapping[str, int], config: Config) -> None:
+def _check_rejects(
+    attempt: Attempt, files: Sequence[DataFile], summary: Mapping[str, int], config: Config, *, adding: bool
+) -> None:
     """Abandon a run that refused too much.
 
     Raises:
@@ -182,7 +237,7 @@ def _check_rejects(attempt: Attempt, files: Sequence[DataFile], summary: Mapping
     refused = summary["rejected"] - summary["delivered_twice"]
     limits = config.rejects
     too_many = records >= limits.from_records and refused > limits.max_share * records
-    if summary["articles_kept"] and not too_many:
+    if (summary["articles_kept"] or (adding and summary["delivered_twice"] and not refused)) and not too_many:
         return
     tables = [pq.read_table(attempt.files / file.path) for file in files if file.table == "rejects"]
     rejects = pa.concat_tables(tables)

@@ -22,3 +22,10 @@ class DataFile(NamedTuple):
     def link(self) -> PurePosixPath:
         """Where it stands inside a snapshot."""
         return PurePosixPath(self.table, f"date={self.partition}", f"part-{self.part:05d}.parquet")
+
+
+class Staged(NamedTuple):
+    """A file that a run wrote, and that of an earlier run whose place it takes: its absolute path, "" for none."""
+
+    file: DataFile
+    replaces: str = ""

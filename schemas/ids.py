@@ -49,6 +49,14 @@ def group_id(kind: str, members: Iterable[int]) -> int:
     return stable_hash(kind, *(format_id(member) for member in sorted(members)))
 
 
+def is_among(ids: Int64Array, ascending: Int64Array) -> NDArray[np.bool_]:
+    """Which of some ids stand among many that are in order; only the places looked at are read."""
+    if not len(ascending):
+        return np.zeros(len(ids), np.bool_)
+    at = np.minimum(np.searchsorted(ascending, ids), len(ascending) - 1)
+    return np.asarray(ascending[at] == ids)
+
+
 def format_id(number: int) -> str:
     """Write an id as it stands in the tables."""
     return f"{number:0{_DIGITS}x}"
@@ -64,6 +72,12 @@ def parse_id(text: str) -> int:
         message = f"{text!r} is not an id: expected {_DIGITS} hexadecimal digits"
         raise ValueError(message)
     return int(text, 16)
+
+
+def parse_ids(texts: pa.Array | pa.ChunkedArray) -> Int64Array:
+    """Read many ids at once, as `format_ids` wrote them; none may be null."""
+    digits = "".join(texts.to_pylist())
+    return np.frombuffer(bytes.fromhex(digits), ">i8").astype(np.int64)
 
 
 def format_ids(numbers: Int64Array) -> pa.Array:

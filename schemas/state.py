@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from schemas.blocks import StoredTable
+from schemas.blocks import PAIRS, StoredTable, load
+from schemas.files import DataFile
 
 OUTLET_BUCKETS = 16
 
@@ -62,7 +63,31 @@ OUTLET_LINES = StateTable(  # what was learned of them
     ("outlet", "place", "key"),
 )
 
-STATE = {table.name: table for table in (OUTLET_ARTICLES, OUTLET_LINES)}
+LINKS = StateTable(  # between the articles that a new one may still join: what clustering needs of their pairs
+    "links",
+    tuple(PAIRS.field(name) for name in ("left", "right", "relation", "score", "left_coverage", "right_coverage")),
+    ("left", "right"),
+    (),
+)
+
+STATE = {table.name: table for table in (OUTLET_ARTICLES, OUTLET_LINES, LINKS)}
+
+KEPT = pa.schema(  # the articles of a dataset that a run adds to
+    [
+        pa.field("article_id", pa.int64(), nullable=False),  # ascending
+        pa.field("copy_id", pa.int64(), nullable=False),
+        pa.field("story_id", pa.int64()),  # null when stories are switched off
+        pa.field("published", pa.timestamp("us", "UTC")),
+        pa.field("open", pa.bool_(), nullable=False),  # of a story that may still be joined
+    ]
+)
+ALIASED = pa.schema(  # ids that are gone for good
+    [
+        pa.field("kind", pa.string(), nullable=False),  # copy or story
+        pa.field("alias_id", pa.int64(), nullable=False),
+        pa.field("id", pa.int64(), nullable=False),  # what it became; that may be an alias too
+    ]
+)
 
 
 class StatePart(NamedTuple):
@@ -78,3 +103,27 @@ class EarlierRuns(NamedTuple):
 
     files: tuple[tuple[str, int, str], ...] = ()  # table, bucket, path
     run: int = 1
+
+
+class Kept(NamedTuple):
+    """What a run adds to; nothing, for one that begins anew. Tables are given by their path, "" for none."""
+
+    articles: str = ""  # KEPT
+    aliases: str = ""  # ALIASED
+    links: str = ""  # the state table LINKS
+    files: tuple[DataFile, ...] = ()  # of the tables, under absolute paths
+    run: int = 1  # the number that the run will have
+
+
+NOTHING_KEPT = Kept()  # by a run that begins anew
+
+
+def kept_articles(kept: Kept) -> pa.Table:
+    """KEPT rows of all articles of the dataset that a run adds to."""
+    return load(kept.articles) if kept.articles else KEPT.empty_table()
+
+
+def open_articles(kept: Kept) -> pa.Table:
+    """The same of those that new articles are compared with."""
+    articles = kept_articles(kept)
+    return articles.filter(articles["open"])

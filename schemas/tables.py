@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-CONTRACT_VERSION = "1.1"
+CONTRACT_VERSION = "1.2"
 
 _TIME = pa.timestamp("us", "UTC")
 _LIST_ITEM_IDS = 1000  # the id of a list's element is the list's id and this
@@ -359,7 +359,20 @@ REJECTS = Table(
     dictionary=("source_uri", "stage", "reason"),
 )
 
-TABLES = {table.name: table for table in (ARTICLES, COPIES, STORIES, PAIRS, REMOVED, REJECTS)}
+ALIASES = Table(
+    "aliases",
+    "One row for each id of a copy or story that was merged into another; follow them until there is none.",
+    (
+        Column(1, "alias_id", pa.string(), "The id that is gone; no copy or story will ever carry it again.", False),
+        Column(2, "kind", pa.string(), "copy or story.", False),
+        Column(3, "id", pa.string(), "The older copy or story that it was merged into.", False),
+        Column(4, "snapshot", pa.int32(), "The snapshot that merged them.", False),
+    ),
+    sort=("alias_id", "kind"),
+    dictionary=("kind",),
+)
+
+TABLES = {table.name: table for table in (ARTICLES, COPIES, STORIES, PAIRS, REMOVED, REJECTS, ALIASES)}
 
 
 def describe() -> dict[str, Any]:

@@ -10,7 +10,17 @@ import pyarrow as pa
 from schemas.barriers import StoreBlocks
 from schemas.blocks import CATALOG, COPY_LABELS, PAIRS, load, store_new
 from schemas.labels import RELATION_CODES, Relation
-from transforms.cluster.copies import ClusterCopies, CopyOptions, SettlePairs, join, label, links_of, settle
+from schemas.state import NOTHING_KEPT
+from transforms.cluster.copies import (
+    ClusterCopies,
+    CopyOptions,
+    LinkArticles,
+    SettlePairs,
+    join,
+    label,
+    links_of,
+    settle,
+)
 
 OPTIONS = CopyOptions()
 Pair = tuple[int, int, float, float, float]  # left, right, score, coverage of left and of right
@@ -175,7 +185,8 @@ def test_the_graph_gives_the_same_labels(tmp_path: Path) -> None:
     with beam.Pipeline("FnApiRunner") as pipeline:
         stored = pipeline | "Catalog" >> beam.Create([catalog])
         pairs = pipeline | "Pairs" >> beam.Create(blocks) | "Keep" >> StoreBlocks(str(tmp_path), "pairs")
-        labels = {"pairs": pairs, "catalog": stored} | ClusterCopies(OPTIONS, str(tmp_path))
+        linked = pairs | LinkArticles(OPTIONS, NOTHING_KEPT, str(tmp_path))
+        labels = {"links": linked["links"], "catalog": stored} | ClusterCopies(OPTIONS, str(tmp_path))
         settled = {"pairs": pairs, "labels": labels} | SettlePairs()
         _ = settled | "Settled" >> beam.Map(store_new, str(tmp_path), "kept")
     (stored_labels,) = tmp_path.glob("copies-*.arrow")

@@ -12,6 +12,7 @@ from schemas.blocks import CLEAN, PAIRS, BlockRef, concat, load, new_block, stor
 from schemas.errors import ContractMismatch
 from schemas.ids import stable_hash
 from schemas.labels import RELATION_CODES, Relation
+from schemas.state import NOTHING_KEPT
 from transforms.match.bare import catalog_of, match_blocks
 from transforms.match.candidates import (
     CANDIDATES,
@@ -226,8 +227,12 @@ def test_a_clone_at_the_same_address_is_one_pair_even_where_its_outlet_has_other
         refs = blocks_of(articles)
         match_blocks(refs, OPTIONS, str(tmp_path))
         catalog = store_new(catalog_of(refs), str(tmp_path), "catalog")
-        keyed = [met for key in range(OPTIONS.key_buckets) for met in bucketed_pairs(key, refs, catalog, OPTIONS, 16)]
-        met = [*keyed, *(met for ref in refs for met in bucketed_clones(ref, catalog, 16))]
+        keyed = [
+            met
+            for key in range(OPTIONS.key_buckets)
+            for met in bucketed_pairs(key, refs, catalog, NOTHING_KEPT, OPTIONS, 16)
+        ]
+        met = [*keyed, *(met for ref in refs for met in bucketed_clones(ref, catalog, NOTHING_KEPT, 16))]
         tables = [unique_of_bucket((bucket, [table for at, table in met if at == bucket])) for bucket in range(16)]
         pairs = [tuple(pair.values()) for table in tables for pair in table.to_pylist()]
         assert len(pairs) == len(set(pairs)) >= 1

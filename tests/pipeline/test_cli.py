@@ -114,6 +114,7 @@ def test_the_contract_is_printed_in_three_forms(capsys: pytest.CaptureFixture[st
         "pairs",
         "removed",
         "rejects",
+        "aliases",
     ]
     assert all(column["description"] for table in contract["tables"] for column in table["columns"])
     assert main(["schema", "--markdown"]) == 0

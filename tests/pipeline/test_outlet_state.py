@@ -53,12 +53,12 @@ def out(folder: Path, write_jsonl: Write) -> Path:
 
 def test_a_later_run_knows_what_an_earlier_one_learned(out: Path) -> None:
     rows = pq.read_table(out / "current/removed", partitioning=None).to_pylist()
-    assert [(row["text"], row["rule"]) for row in rows] == [(BOX, "outlet-memory")] * 2
+    assert [(row["text"], row["rule"]) for row in rows] == [(BOX, "outlet-memory")] * 6
 
 
 def test_the_manifest_lists_the_state_and_old_files_stay_with_their_snapshot(out: Path) -> None:
     files = manifest(out)["state"]
-    assert [file["table"] for file in files] == ["outlet_articles", "outlet_lines"]
+    assert [file["table"] for file in files] == ["links", "outlet_articles", "outlet_lines"]
     assert all((out / file["path"]).stat().st_size == file["bytes"] for file in files)
     first = json.loads((out / "manifests/000001.json").read_text())["state"]
     assert all((out / file["path"]).exists() for file in first)
@@ -106,6 +106,6 @@ def test_a_damaged_state_is_named_and_a_run_can_begin_afresh(
     assert "--fresh-memory" in shown
     assert manifest(copy)["snapshot"] == 2
     if damage == "flip":
-        assert main(["run", str(folder / "second.jsonl"), "--output", str(copy), "--fresh-memory"]) == 0
+        assert main(["run", str(folder / "second.jsonl"), "--output", str(copy), "--fresh-memory", "--rebuild"]) == 0
         assert manifest(copy)["snapshot"] == 3
         assert pq.read_table(copy / "current/removed", partitioning=None).num_rows == 0

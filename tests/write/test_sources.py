@@ -40,7 +40,7 @@ def test_without_an_agency_the_earliest_is_as_likely_as_the_dates_are_complete()
 def test_the_minor_version_only_adds_columns_that_may_be_null() -> None:
     first = ["copy_id", "story_id", "representative_id", "headline", "n_articles", "n_outlets", "outlets"]
     first += ["first_outlet", "first_published", "last_published", "weakest_link", "members"]
-    assert CONTRACT_VERSION == "1.1"
+    assert CONTRACT_VERSION == "1.2"
     assert [(c.field_id, c.name) for c in COPIES.columns[:12]] == list(enumerate(first, 1))
     assert [(c.name, c.nullable) for c in COPIES.columns[12:]] == [
         (name, True) for name in ("source", "source_evidence", "source_confidence")

@@ -25,10 +25,11 @@ from schemas.blocks import (
 )
 from schemas.ids import format_id
 from schemas.labels import FORMAT_CODES, RELATION_CODES, Format, Relation
+from schemas.state import ALIASED, NOTHING_KEPT
 from schemas.tables import ARTICLES, TABLES
 from transforms.write import rows
 from transforms.write.parquet import write_parquet
-from transforms.write.staging import WriteOptions, plan_files, write_file
+from transforms.write.staging import WriteOptions, plan_files, write_task
 
 DAY = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
 ROOM: dict[str, Any] = dict.fromkeys(CLEAN.names)
@@ -94,6 +95,7 @@ def stored(tmp_path: Path, order: list[int], cut: int) -> dict[str, StoredTable]
     store(table([(1, 2, 0, 0.75, 0.5, 1.0, 0.5, 5, 5, ["First paragraph"])], PAIRS), scored.part("pairs"))
     reject = ("memory", 9, None, "read", "bad_json", "line 10", None)
     tables = {
+        "aliases": ALIASED.empty_table(),
         "catalog": pa.Table.from_pylist(catalog, schema=CATALOG),
         "copies": table(copies, COPY_LABELS),
         "stories": table(stories, STORY_LABELS),
@@ -113,8 +115,8 @@ def written(tmp_path: Path, order: list[int], cut: int, options: WriteOptions | 
     staging.mkdir(parents=True)
     given = stored(tmp_path, order, cut)
     found: dict[str, list[Any]] = {name: [] for name in TABLES} | {"hashes": []}
-    for task in plan_files(b"", str(tmp_path), options or WriteOptions(), **given):
-        file = write_file(task, str(staging))
+    for task in plan_files(b"", str(tmp_path), options or WriteOptions(), NOTHING_KEPT, **given):
+        ((file, _),) = write_task(task, str(staging))
         assert (staging / file.path).stat().st_size == file.bytes
         found[file.table] += pq.read_table(staging / file.path, partitioning=None).to_pylist()
         found["hashes"].append((file.table, file.partition, file.part, file.sha256))
@@ -196,7 +198,7 @@ def test_without_stories_their_columns_are_null(tmp_path: Path) -> None:
     given["stories"] = store_new(STORY_LABELS.empty_table(), str(tmp_path), "none")
     order = rows.article_order(*(load(given[name].path) for name in ("catalog", "copies", "stories")))
     assert order["story_id"].null_count == 4
-    assert rows.story_rows(order).num_rows == 0
+    assert rows.story_rows(order, None, {}).num_rows == 0
     assert rows.copy_rows(order)["story_id"].null_count == 1
 
 

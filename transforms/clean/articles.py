@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from schemas.barriers import GatherTable, GroupBuckets, StoreBuckets
 from schemas.blocks import CATALOG, CLEAN, PARSED, REJECTED, BlockRef, StoredTable, concat, load, new_block, store
-from schemas.state import OUTLET_BUCKETS, EarlierRuns, StatePart
+from schemas.ids import is_among
+from schemas.state import NOTHING_KEPT, OUTLET_BUCKETS, EarlierRuns, Kept, StatePart, kept_articles
 from transforms.clean.label import MemoryOptions, label_block
 from transforms.clean.outlets import MEMORY, STATISTICS, memory_of, outlet_buckets
 from transforms.clean.overrides import OutletRules
@@ -87,6 +88,7 @@ class CleanArticles(beam.PTransform):  # type: ignore[misc]
     options: CleanOptions
     scratch: str
     earlier: EarlierRuns = field(default_factory=EarlierRuns)
+    kept: Kept = NOTHING_KEPT
 
     def expand(self, raw: beam.PCollection) -> Any:
         """Wire."""
@@ -107,7 +109,7 @@ class CleanArticles(beam.PTransform):  # type: ignore[misc]
             parsed
             | "Records" >> StoreBuckets(bucketed_records, self.scratch)
             | "ById" >> GroupBuckets()
-            | "Repeated" >> beam.MapTuple(repeats_of_bucket).with_output_types(pa.Table)
+            | "Repeated" >> beam.MapTuple(repeats_of_bucket, kept=self.kept).with_output_types(pa.Table)
             | "Repeats" >> GatherTable(RECORDS, self.scratch, "repeats", "block")
         )
         labelled = (
@@ -170,15 +172,16 @@ def records_of(base: str, parsed: pa.Table) -> pa.Table:
     return pa.table([*(parsed[name] for name in RECORDS.names[:-2]), *place], schema=RECORDS)
 
 
-def repeats_of_bucket(_bucket: int, records: Iterable[pa.Table]) -> pa.Table:
-    """All deliveries of an article but one; RECORDS.
+def repeats_of_bucket(_bucket: int, records: Iterable[pa.Table], kept: Kept = NOTHING_KEPT) -> pa.Table:
+    """All deliveries of an article but one, all of one that an earlier run kept; RECORDS.
 
-    Kept is the earliest dated; what else they say comes before where they stood, so that the order of a file decides
-    only between deliveries that say the same.
+    Otherwise kept is the earliest dated; what else they say comes before where they stood, so that the order of a file
+    decides only between deliveries that say the same.
     """
     table = concat(records, RECORDS).sort_by([(name, "ascending") for name in RECORDS.names])
     ids = table["article_id"].to_numpy()
-    return table.filter(pa.array(np.r_[False, ids[1:] == ids[:-1]][: len(ids)]))
+    repeated = np.r_[False, ids[1:] == ids[:-1]][: len(ids)]
+    return table.filter(pa.array(repeated | is_among(ids, kept_articles(kept)["article_id"].to_numpy())))
 
 
 def label_stored(block: BlockRef, memory: StoredTable, repeats: StoredTable, options: CleanOptions) -> Labelled:

@@ -7,25 +7,30 @@ article in a larger group with the support of the others.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
-from schemas.blocks import COPY_LABELS, PAIRS, SETTLED, BlockRef, StoredTable, concat, load, store_new
-from schemas.ids import group_id
+from schemas.barriers import Gather, Merge
+from schemas.blocks import COPY_LABELS, SETTLED, BlockRef, StoredTable, concat, load, store_new
+from schemas.ids import group_id, is_among, parse_ids
 from schemas.labels import RELATION_CODES, Relation
+from schemas.state import LINKS as KEPT_LINKS
+from schemas.state import Kept, StatePart, open_articles
+from schemas.tables import PAIRS as TABLE_PAIRS
 from transforms.cluster.components import SpanForest, components
 from transforms.cluster.digests import digest_edges
 from transforms.cluster.linkage import average_linkage
 
 Int64Array = NDArray[np.int64]
 
-LINKS = pa.schema(
-    [PAIRS.field(name) for name in ("left", "right", "relation", "score", "left_coverage", "right_coverage")]
-)
+LINKS = pa.schema(KEPT_LINKS.fields)
 JOINED = pa.schema(
     [
         pa.field("article_id", pa.int64(), nullable=False),
@@ -64,10 +69,33 @@ class CopyOptions:
 
 
 @dataclass(eq=False)
-class ClusterCopies(beam.PTransform):  # type: ignore[misc]
-    """Verified pairs → one StoredTable of COPY_LABELS, a row for every article of the catalog.
+class LinkArticles(beam.PTransform):  # type: ignore[misc]
+    """Verified pairs → their links and those of earlier runs; gives a dict.
 
-    Takes a dict: `pairs` (blocks with a part "pairs") and `catalog` (one StoredTable of CATALOG rows, ascending).
+    `links`: LINKS tables. `state`: a StatePart, the same for later runs.
+    """
+
+    options: CopyOptions
+    kept: Kept
+    scratch: str
+
+    def expand(self, pairs: beam.PCollection) -> Any:
+        """Wire."""
+        new = pairs | "New" >> beam.Map(stored_links, self.options.related).with_output_types(pa.Table)
+        old = (
+            pairs.pipeline
+            | "Earlier" >> beam.Create([self.kept])
+            | "Kept" >> beam.Map(kept_links).with_output_types(pa.Table)
+        )
+        links = (new, old) | "All" >> Merge(pa.Table)
+        return {"links": links, "state": links | "State" >> Gather(store_links, (self.scratch,))}
+
+
+@dataclass(eq=False)
+class ClusterCopies(beam.PTransform):  # type: ignore[misc]
+    """Linked articles → one StoredTable of COPY_LABELS, a row for every article of the catalog.
+
+    Takes a dict: `links` (as LinkArticles gives them) and `catalog` (one StoredTable of CATALOG rows, ascending).
     """
 
     options: CopyOptions
@@ -76,7 +104,7 @@ class ClusterCopies(beam.PTransform):  # type: ignore[misc]
     @beam.typehints.no_annotations  # Beam warns of hints that are dicts
     def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
         """Wire."""
-        links = inputs["pairs"] | "Link" >> beam.Map(stored_links, self.options.related).with_output_types(pa.Table)
+        links = inputs["links"]
         parts = links | "Components" >> beam.CombineGlobally(SpanForest())
         joined = (
             links
@@ -118,6 +146,41 @@ def stored_links(pairs: BlockRef, least: float) -> pa.Table:
 def links_of(pairs: pa.Table, least: float) -> pa.Table:
     """What clustering needs of the pairs that score at least `least`."""
     return pairs.select(LINKS.names).filter(pa.array(pairs["score"].to_numpy() >= np.float32(least)))
+
+
+def kept_links(kept: Kept) -> pa.Table:
+    """The links of earlier runs whose articles a new one may still join; LINKS.
+
+    An older version left none: then those of the table pairs, which has all that hold copies together.
+    """
+    if kept.links:
+        links = _read(kept.links, LINKS)
+    else:
+        pairs = [_read(file.path, TABLE_PAIRS.schema) for file in kept.files if file.table == TABLE_PAIRS.name]
+        links = concat(map(_links_of_rows, pairs), LINKS)
+    known = open_articles(kept)["article_id"].to_numpy()
+    return links.filter(
+        pa.array(is_among(links["left"].to_numpy(), known) & is_among(links["right"].to_numpy(), known))
+    )
+
+
+def _links_of_rows(pairs: pa.Table) -> pa.Table:
+    """LINKS of rows of the table pairs."""
+    names = pa.array([str(relation) for relation in RELATION_CODES])
+    relation = pc.index_in(pairs["relation"], names).cast(pa.int8())
+    ids = [parse_ids(pairs[name]) for name in ("left_id", "right_id")]
+    return pa.table([*ids, relation, *(pairs[name] for name in LINKS.names[3:])], schema=LINKS)
+
+
+def _read(path: str, schema: pa.Schema) -> pa.Table:
+    with FileSystems.open(path, "application/octet-stream", "uncompressed") as source:
+        return pq.read_table(pa.BufferReader(source.read()), schema=schema)
+
+
+def store_links(links: Iterable[pa.Table], scratch: str) -> StatePart:
+    """Store all links for later runs."""
+    rows = concat(links, LINKS).sort_by([(name, "ascending") for name in KEPT_LINKS.sort])
+    return StatePart(KEPT_LINKS.name, 0, store_new(rows, scratch, KEPT_LINKS.name))
 
 
 def by_component(links: pa.Table, parts: pa.Table, buckets: int) -> Iterator[tuple[int, pa.Table]]:

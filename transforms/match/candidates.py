@@ -6,6 +6,8 @@ One band alone is chance: a pair needs two, or a fingerprint, or the identity (1
 136,600 pairs less, 10 copies among them). Fingerprints of 5 words instead of 8 gave 57,000 pairs more, 18 copies
 among them. Articles with the same words are not keyed: each is paired with the first of them alone, so that ten
 thousand clones make ten thousand pairs.
+
+Articles that an earlier run kept are never paired with each other.
 """
 
 import functools
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 
 from schemas.barriers import Gather, GroupBuckets, StoreBuckets
 from schemas.blocks import BlockRef, StoredTable, load, store_new
+from schemas.ids import is_among
+from schemas.state import NOTHING_KEPT, Kept, kept_articles
 from transforms.match.frequencies import bucket_bounds
 from transforms.match.gathering import factorise
 from transforms.match.keys import BAND_BIT
@@ -50,19 +54,20 @@ class FindCandidates(beam.PTransform):  # type: ignore[misc]
 
     options: MatchOptions
     scratch: str
+    kept: Kept = NOTHING_KEPT
     buckets: int = 16  # that pairs are made unique in; a power of two
 
     @beam.typehints.no_annotations  # Beam warns of hints that are dicts
     def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
         """Wire."""
         signed, catalog = inputs["signed"], beam.pvalue.AsSingleton(inputs["catalog"])
-        arguments = beam.pvalue.AsList(signed), catalog, self.options, self.buckets
+        arguments = beam.pvalue.AsList(signed), catalog, self.kept, self.options, self.buckets
         keyed = (
             signed.pipeline
             | "Buckets" >> beam.Create(range(self.options.key_buckets))
             | "Meet" >> StoreBuckets(bucketed_pairs, self.scratch, arguments)
         )
-        clones = signed | "Clones" >> StoreBuckets(bucketed_clones, self.scratch, (catalog, self.buckets))
+        clones = signed | "Clones" >> StoreBuckets(bucketed_clones, self.scratch, (catalog, self.kept, self.buckets))
         return (
             (keyed, clones)
             | "Flatten" >> beam.Flatten()
@@ -72,8 +77,10 @@ class FindCandidates(beam.PTransform):  # type: ignore[misc]
         )
 
 
-def pairs_of_bucket(bucket: int, refs: Iterable[BlockRef], catalog: StoredTable, hot: int) -> tuple[pa.Table, int]:
-    """Pair the articles that share a key of one bucket.
+def pairs_of_bucket(
+    bucket: int, refs: Iterable[BlockRef], catalog: StoredTable, hot: int, kept: Kept = NOTHING_KEPT
+) -> tuple[pa.Table, int]:
+    """Pair the articles that share a key of one bucket, if one of them is new.
 
     Returns:
       MEETINGS rows, unique within the bucket, and the number of keys that were thinned for being under more than `hot`
@@ -97,17 +104,19 @@ def pairs_of_bucket(bucket: int, refs: Iterable[BlockRef], catalog: StoredTable,
         under = slice(bounds[run], bounds[run + 1])
         # Others under each key: who shares many keys meets nearly everybody, a chain of neighbours falls apart.
         article[under] = np.random.default_rng(int(key[bounds[run]])).permutation(np.sort(article[under]))
-    meetings, thinned = _meetings(key, article, bounds, hot, _NEIGHBOURS)
+    meetings, thinned = _meetings(key, article, bounds, _are_new(catalog, kept), hot, _NEIGHBOURS)
     return pa.table([_once(meetings)], schema=MEETINGS), thinned
 
 
-def clone_pairs(ref: BlockRef, catalog: StoredTable) -> pa.Table:
+def clone_pairs(ref: BlockRef, catalog: StoredTable, kept: Kept = NOTHING_KEPT) -> pa.Table:
     """Pair each article that repeats another's words with the first of them; MEETINGS rows."""
     leader = load(ref.part("signed"))["leader"].to_numpy()
     article = load(ref.part("tokens"))["article_id"].to_numpy()
     clone = leader != article
     left = np.searchsorted(load(catalog.path)["article_id"].to_numpy(), leader[clone])
     right = _ranks(catalog)[ref.base][clone]
+    new = _are_new(catalog, kept)
+    left, right = (side[new[left] | new[right]] for side in (left, right))
     return pa.table([(left << _RANK_BITS | right) << 1 | 1], schema=MEETINGS)
 
 
@@ -133,18 +142,18 @@ def group_pairs(tables: Iterable[pa.Table]) -> pa.Table:
     return joined.take(np.argsort(group, kind="stable"))
 
 
-def bucketed_pairs(
-    bucket: int, refs: list[BlockRef], catalog: StoredTable, options: MatchOptions, buckets: int
+def bucketed_pairs(  # noqa: PLR0913, PLR0917 -- side inputs and what is known beforehand
+    bucket: int, refs: list[BlockRef], catalog: StoredTable, kept: Kept, options: MatchOptions, buckets: int
 ) -> Iterator[tuple[int, pa.Table]]:
     """Spread the pairs of one bucket of keys over the buckets that make them unique; count thinned keys."""
-    pairs, thinned = pairs_of_bucket(bucket, refs, catalog, options.hot_articles)
+    pairs, thinned = pairs_of_bucket(bucket, refs, catalog, options.hot_articles, kept)
     Metrics.counter("match", "thinned_keys").inc(thinned)
     yield from _spread(pairs, buckets)
 
 
-def bucketed_clones(ref: BlockRef, catalog: StoredTable, buckets: int) -> Iterator[tuple[int, pa.Table]]:
+def bucketed_clones(ref: BlockRef, catalog: StoredTable, kept: Kept, buckets: int) -> Iterator[tuple[int, pa.Table]]:
     """The same for pairs of clones."""
-    yield from _spread(clone_pairs(ref, catalog), buckets)
+    yield from _spread(clone_pairs(ref, catalog, kept), buckets)
 
 
 def unique_of_bucket(bucket: tuple[int, Iterable[pa.Table]]) -> pa.Table:
@@ -166,6 +175,12 @@ def _ranks(catalog: StoredTable) -> dict[str, Int64Array]:
     block, names = factorise(table["block"])
     order = np.lexsort((table["row"].to_numpy(), block))
     return dict(zip(names, np.split(order, np.cumsum(np.bincount(block))[:-1]), strict=True))
+
+
+@functools.lru_cache(maxsize=1)
+def _are_new(catalog: StoredTable, kept: Kept) -> NDArray[np.bool_]:
+    """By rank, whether no earlier run kept the article."""
+    return ~is_among(load(catalog.path)["article_id"].to_numpy(), kept_articles(kept)["article_id"].to_numpy())
 
 
 def _spread(pairs: pa.Table, buckets: int) -> Iterator[tuple[int, pa.Table]]:
@@ -215,7 +230,7 @@ def _root(parent, node):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 
 
 
 @numba.njit(cache=True, nogil=True)
-def _meetings(keys, articles, bounds, hot, neighbours):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- compiled
+def _meetings(keys, articles, bounds, new, hot, neighbours):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, PLR0913, PLR0917 -- compiled
     """Pairs of articles under equal keys, left in the upper bits, right below, the lowest bit set if no band key."""
     meetings = np.empty(0, np.int64)
     size = thinned = 0
@@ -233,7 +248,7 @@ def _meetings(keys, articles, bounds, hot, neighbours):  # type: ignore[no-untyp
             for i in range(start, stop):
                 for j in range(i + 1, min(i + 1 + reach, stop)):
                     left, right = min(articles[i], articles[j]), max(articles[i], articles[j])
-                    if left != right:
+                    if left != right and (new[left] or new[right]):
                         if filling == 1:
                             meetings[size] = (left << _RANK_BITS | right) << 1 | strong
                         size += 1

@@ -5,7 +5,7 @@ when a file is written.
 """
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from schemas import blocks as flow
 from schemas.blocks import BlockRef, load
 from schemas.ids import format_ids
 from schemas.labels import Format, Relation
-from schemas.tables import ARTICLES, COPIES, MEMBER, PAIRS, REJECTS, REMOVED, STORIES
+from schemas.tables import ALIASES, ARTICLES, COPIES, MEMBER, PAIRS, REJECTS, REMOVED, STORIES
 from transforms.write.sources import OPENING, agency_of, likely_source
 
 Int64Array = NDArray[np.int64]
@@ -90,6 +90,13 @@ def fetch(
 def article_rows(order: pa.Table) -> pa.Table:
     """Rows of the table articles."""
     clean = fetch(order, _FROM_CLEAN)
+    made = dict(zip(LABELS, label_columns(order).columns, strict=True))
+    made["removed_lines"] = pc.cast(pc.list_value_length(clean["removed"]), pa.int32())
+    return _ordered(made | {name: clean[name] for name in clean.column_names}, ARTICLES.schema)
+
+
+def label_columns(order: pa.Table) -> pa.Table:
+    """The id of each article, and what of the table articles depends on others."""
     made = {
         "article_id": format_ids(order["article_id"].to_numpy()),
         "copy_id": format_ids(order["copy_id"].to_numpy()),
@@ -100,9 +107,8 @@ def article_rows(order: pa.Table) -> pa.Table:
         "format": pc.take(_FORMAT_NAMES, order["format"]),
         "copy_relation": _relations(order["relation"]),
         "copy_similarity": order["similarity"],
-        "removed_lines": pc.cast(pc.list_value_length(clean["removed"]), pa.int32()),
     }
-    return _ordered(made | {name: clean[name] for name in clean.column_names}, ARTICLES.schema)
+    return pa.table({name: made[name] for name in LABELS})
 
 
 def removed_rows(order: pa.Table) -> pa.Table:
@@ -149,8 +155,14 @@ def copy_rows(order: pa.Table) -> pa.Table:
     return _by_first_time(made, COPIES.schema)
 
 
-def story_rows(order: pa.Table) -> pa.Table:
-    """Rows of the table stories, with the column `published` to cut files by; none when stories are switched off."""
+def story_rows(order: pa.Table, newest: int | None, versions: Mapping[str, int]) -> pa.Table:
+    """Rows of the table stories, with the column `published` to cut files by; none when stories are switched off.
+
+    Args:
+      order: the articles of whole stories.
+      newest: latest publication known of any article, µs.
+      versions: how many runs made or changed each story before, by its id as it is written.
+    """
     if order["story_id"].null_count == order.num_rows:
         order = order.slice(0, 0)
     rows, bounds = _grouped(order, "story_id")
@@ -175,17 +187,25 @@ def story_rows(order: pa.Table) -> pa.Table:
         "cohesion": pa.array((np.bincount(story[one], scores, len(copies)) / copies).astype(np.float32)),
     }
     made |= {told: leads[name] for name, told in _TOLD.items()}
-    made["version"] = pa.array(np.ones(len(copies), np.int32))  # of a run over all its inputs
-    newest = pc.max(order["published"].cast(pa.int64())).as_py()
+    made["version"] = pa.array([versions.get(story, 0) + 1 for story in made["story_id"].to_pylist()], pa.int32())
     lasts = pc.cast(made["last_published"], pa.int64()).to_pylist()
     made["status"] = pa.array([status(last, newest) for last in lasts], pa.string())
     made |= _timelines(rows, bounds)
     return _by_first_time(made, STORIES.schema)
 
 
-def status(last: int | None, newest: int) -> str | None:
+def alias_rows(aliases: pa.Table, snapshot: int) -> pa.Table:
+    """Rows of the table aliases; `published` is never known."""
+    made = {name: format_ids(aliases[name].to_numpy()) for name in ("alias_id", "id")}
+    made |= {"kind": aliases["kind"], "snapshot": pa.array([snapshot] * aliases.num_rows, pa.int32())}
+    made["published"] = pa.nulls(aliases.num_rows, pa.timestamp("us", "UTC"))
+    rows = _ordered(made, ALIASES.schema.append(pa.field("published", pa.timestamp("us", "UTC"))))
+    return rows.sort_by([("alias_id", "ascending"), ("kind", "ascending")])
+
+
+def status(last: int | None, newest: int | None) -> str | None:
     """Whether a story may still go on, by its last and the newest of all publications (µs)."""
-    return None if last is None else "open" if newest - last <= _OPEN else "closed"
+    return None if last is None or newest is None else "open" if newest - last <= _OPEN else "closed"
 
 
 def _timelines(rows: pa.Table, bounds: Int64Array) -> dict[str, pa.Array]:
@@ -246,9 +266,18 @@ def reject_rows(rejects: pa.Table) -> pa.Table:
     return rows.sort_by([(name, "ascending") for name in ("source_uri", "source_position", "reason", "detail")])
 
 
-_LABELS = {"article_id", "copy_id", "copy_relation", "copy_similarity", "story_id", "story_score"}
-_LABELS |= {"story_runner_up_id", "story_runner_up_score", "format"}
-_FROM_CLEAN = [name for name in ARTICLES.schema.names if name not in _LABELS | {"removed_lines"}] + ["removed"]
+LABELS = (
+    "article_id",
+    "copy_id",
+    "copy_relation",
+    "copy_similarity",
+    "story_id",
+    "story_score",
+    "story_runner_up_id",
+    "story_runner_up_score",
+    "format",
+)
+_FROM_CLEAN = [name for name in ARTICLES.schema.names if name not in {*LABELS, "removed_lines"}] + ["removed"]
 _TOLD = {"story_weakest_link": "weakest_link", "names": "names", "terms": "terms"}
 
 

@@ -8,7 +8,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from schemas.barriers import Gather
 from schemas.blocks import load
-from schemas.files import DataFile
+from schemas.files import DataFile, Staged
 from schemas.state import STATE, StatePart
 from transforms.write.parquet import write_parquet
 from transforms.write.staging import store_list
@@ -24,13 +24,13 @@ class WriteState(beam.PTransform):  # type: ignore[misc]
         """Wire."""
         return (
             parts
-            | "Write" >> beam.Map(write_part, self.staging).with_output_types(DataFile)
+            | "Write" >> beam.Map(write_part, self.staging).with_output_types(Staged)
             | "List" >> Gather(store_list, (self.staging,))
         )
 
 
-def write_part(part: StatePart, staging: str) -> DataFile:
+def write_part(part: StatePart, staging: str) -> Staged:
     """Write one bucket of a state table."""
     name = f"{part.table}-{part.bucket:02d}-{uuid.uuid4().hex}.parquet"
     written = write_parquet(load(part.rows.path), STATE[part.table], FileSystems.join(staging, name))
-    return DataFile(part.table, f"{part.bucket:02d}", 0, name, part.rows.rows, *written)
+    return Staged(DataFile(part.table, f"{part.bucket:02d}", 0, name, part.rows.rows, *written))
