@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from schemas.blocks import PAIRS, StoredTable, load
+from schemas.blocks import CATALOG, COPY_LABELS, PAIRS, BlockRef, StoredTable, load
 from schemas.files import DataFile
 
 OUTLET_BUCKETS = 16
@@ -70,17 +70,46 @@ LINKS = StateTable(  # between the articles that a new one may still join: what 
     (),
 )
 
-STATE = {table.name: table for table in (OUTLET_ARTICLES, OUTLET_LINES, LINKS)}
-
-KEPT = pa.schema(  # the articles of a dataset that a run adds to
-    [
-        pa.field("article_id", pa.int64(), nullable=False),  # ascending
-        pa.field("copy_id", pa.int64(), nullable=False),
+KEPT_ARTICLES = StateTable(  # those that a new one may still join, with the labels that they were published under
+    "kept",
+    (
+        *(CATALOG.field(name) for name in ("article_id", "identity", "block", "row", "outlet", "published", "words")),
+        pa.field("text", pa.int64(), nullable=False),  # hash of all words in order; equal: the same words
+        pa.field("seen", pa.timestamp("us", "UTC"), nullable=False),  # published, else the news of the run it came with
+        *(COPY_LABELS.field(name) for name in COPY_LABELS.names[1:]),
         pa.field("story_id", pa.int64()),  # null when stories are switched off
-        pa.field("published", pa.timestamp("us", "UTC")),
-        pa.field("open", pa.bool_(), nullable=False),  # of a story that may still be joined
-    ]
+    ),
+    ("article_id",),
+    ("block", "outlet"),
 )
+KEPT = pa.schema(KEPT_ARTICLES.fields)  # in a run `block` is a BlockRef.base; in a file its name, see `Kept.blocks`
+
+SIMILAR = StateTable(  # how like the news in them are, of articles that represented a copy when they were compared
+    "similar",
+    (
+        pa.field("left", pa.int64(), nullable=False),  # article ids, left < right
+        pa.field("right", pa.int64(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+    ),
+    ("left", "right"),
+    (),
+)
+
+SEEN = StateTable(  # every article of the dataset, however old: what is delivered again is recognised
+    "seen",
+    (
+        pa.field("article_id", pa.int64(), nullable=False),
+        pa.field("identity", pa.int64(), nullable=False),  # as in PARSED
+        pa.field("version", pa.int32(), nullable=False),  # 1 for the first article of an identity
+    ),
+    ("article_id",),
+    (),
+)
+
+STATE = {table.name: table for table in (OUTLET_ARTICLES, OUTLET_LINES, LINKS, KEPT_ARTICLES, SIMILAR, SEEN)}
+
+BLOCK_PARTS = ("tokens", "signed", "keys", "grams", "features", "cards")  # of a block of kept articles, Arrow files
+
 ALIASED = pa.schema(  # ids that are gone for good
     [
         pa.field("kind", pa.string(), nullable=False),  # copy or story
@@ -108,22 +137,21 @@ class EarlierRuns(NamedTuple):
 class Kept(NamedTuple):
     """What a run adds to; nothing, for one that begins anew. Tables are given by their path, "" for none."""
 
-    articles: str = ""  # KEPT
+    articles: str = ""  # KEPT, ascending by article_id
+    blocks: tuple[BlockRef, ...] = ()  # that hold their parts (BLOCK_PARTS)
+    seen: tuple[str, ...] = ()  # files of the state table SEEN
     aliases: str = ""  # ALIASED
     links: str = ""  # the state table LINKS
+    similar: str = ""  # the state table SIMILAR
     files: tuple[DataFile, ...] = ()  # of the tables, under absolute paths
     run: int = 1  # the number that the run will have
+    news: int = 0  # µs: the newest publication so far that was believed
+    now: int = 0  # µs: when the run began; a publication long after it is not believed
 
 
 NOTHING_KEPT = Kept()  # by a run that begins anew
 
 
 def kept_articles(kept: Kept) -> pa.Table:
-    """KEPT rows of all articles of the dataset that a run adds to."""
+    """KEPT rows of the articles that new ones may join."""
     return load(kept.articles) if kept.articles else KEPT.empty_table()
-
-
-def open_articles(kept: Kept) -> pa.Table:
-    """The same of those that new articles are compared with."""
-    articles = kept_articles(kept)
-    return articles.filter(articles["open"])
