@@ -116,6 +116,10 @@ STATE = {table.name: table for table in (OUTLET_ARTICLES, OUTLET_LINES, LINKS, K
 
 BLOCK_PARTS = ("tokens", "signed", "keys", "grams", "features", "cards")  # of a block of kept articles, Arrow files
 
+LABELLED = pa.schema(
+    [KEPT.field(name) for name in ("article_id", "copy_id", "story_id", "published")]
+)  # ids as published
+
 ALIASED = pa.schema(  # ids that are gone for good
     [
         pa.field("kind", pa.string(), nullable=False),  # copy or story
@@ -147,6 +151,7 @@ class Kept(NamedTuple):
     blocks: tuple[BlockRef, ...] = ()  # that hold their parts (BLOCK_PARTS)
     seen: tuple[str, ...] = ()  # files of the state table SEEN
     aliases: str = ""  # ALIASED
+    labels: str = ""  # LABELLED, ascending, of all articles of the dataset that this run makes anew
     links: str = ""  # the state table LINKS
     similar: str = ""  # the state table SIMILAR
     files: tuple[DataFile, ...] = ()  # of the tables, under absolute paths
@@ -183,3 +188,8 @@ def known_versions(identities: NDArray[np.int64], kept: Kept) -> pa.Table:
         segment = load(path)
         found.append(segment.filter(pa.array(is_among(segment["identity"].to_numpy(), identities))))
     return pa.concat_tables(found)
+
+
+def known_labels(kept: Kept) -> pa.Table:
+    """LABELLED rows of the articles whose ids are to stay, ascending."""
+    return load(kept.labels) if kept.labels else kept_articles(kept).select(LABELLED.names)
