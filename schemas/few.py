@@ -1,5 +1,7 @@
 """Which of many hashes may be among few: a bitmap that stays in the cache, before anything is sorted or looked up."""
 
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +46,7 @@ def _filled(few, bits):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -
 def _passing(hashes, bitmap):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
     mask = np.uint64(bitmap.size * 64 - 1)
     places = np.empty(hashes.size, np.int64)
-    size = 0
+    size: Any = 0
     for i in range(hashes.size):
         at = (hashes[i] >> np.uint64(_SHIFT)) & mask
         places[size] = i  # overwritten by the next one unless it passes

@@ -127,6 +127,15 @@ class StatePart(NamedTuple):
     rows: StoredTable
 
 
+class StateFile(NamedTuple):
+    """An Arrow file in scratch that is to be part of the state as it is; or one of the state that goes."""
+
+    table: str
+    partition: str
+    path: str = ""  # "": none comes
+    replaces: str = ""  # absolute path of the one that goes, "" for none
+
+
 class EarlierRuns(NamedTuple):
     """What a run begins with: the state's files by table and bucket, and the number that the run will have."""
 
@@ -146,10 +155,21 @@ class Kept(NamedTuple):
     files: tuple[DataFile, ...] = ()  # of the tables, under absolute paths
     run: int = 1  # the number that the run will have
     news: int = 0  # µs: the newest publication so far that was believed
-    now: int = 0  # µs: when the run began; a publication long after it is not believed
+    now: int = 0  # µs: when the run began; a publication long after it is not believed; 0: any is
+    window: int = 30 * 86_400_000_000  # µs: articles older than the news by more are not compared with new ones
 
 
 NOTHING_KEPT = Kept()  # by a run that begins anew
+
+
+def block_table(part: str) -> str:
+    """What a part of state blocks is called in a manifest."""
+    return f"block_{part}"
+
+
+def block_name(base: str) -> str:
+    """The name of a state block, which is the last piece of its base."""
+    return base.rsplit("/", 1)[-1]
 
 
 def kept_articles(kept: Kept) -> pa.Table:

@@ -94,9 +94,7 @@ def verified_tables(
             yield pairs
 
 
-def verify_pairs(
-    candidates: pa.Table, catalog: pa.Table, options: MatchOptions, kept: Int64Array = _NONE
-) -> pa.Table:
+def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions, kept: Int64Array = _NONE) -> pa.Table:
     """Verify pairs of articles.
 
     Args:
