@@ -13,17 +13,20 @@ import pyarrow as pa
 from pipeline.config import Config
 from schemas.barriers import GatherTable, Merge, StoreBlocks
 from schemas.blocks import CATALOG, REJECTED, SETTLED, BlockRef
-from schemas.state import ALIASED, NOTHING_KEPT, EarlierRuns, Kept, StatePart
+from schemas.state import ALIASED, NOTHING_KEPT, EarlierRuns, Kept, StateFile, StatePart
 from transforms.clean.articles import CleanArticles
 from transforms.clean.kept import ReadKept
 from transforms.cluster.copies import ClusterCopies, LinkArticles, SettlePairs
 from transforms.cluster.inherit import InheritCopies, InheritStories
 from transforms.cluster.stories import ClusterStories
 from transforms.match.candidates import FindCandidates
+from transforms.match.keeping import KeepBlocks
 from transforms.match.signing import SignArticles
 from transforms.match.verify import VerifyPairs
 from transforms.read.articles import ReadArticles
 from transforms.read.inputs import WorkItem
+from transforms.write.cards import StoreCards
+from transforms.write.keep import KeepArticles
 from transforms.write.staging import WriteTables
 from transforms.write.state import WriteState
 
@@ -56,11 +59,11 @@ def build(
     old = pipeline | "Kept" >> ReadKept(kept, scratch)
     blocks = (clean["blocks"], old["blocks"]) | "All blocks" >> Merge(BlockRef)
     entries = (clean["catalog"], old["catalog"]) | "All articles" >> Merge(pa.Table)
+    blocks |= "Cards" >> StoreCards()
     catalog = entries | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
-    signed = blocks | "Sign" >> SignArticles(config.match, scratch)
-    to_find = {"signed": signed["signed"], "catalog": catalog}
-    candidates = to_find | "Find" >> FindCandidates(config.match, scratch, kept)
-    verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match)
+    signed = blocks | "Sign" >> SignArticles(config.match, scratch, kept)
+    candidates = signed | {"catalog": catalog} | "Find" >> FindCandidates(config.match, scratch, kept)
+    verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match, kept)
     pairs = verified | "Keep" >> StoreBlocks(scratch, "pairs")
     linked = pairs | "Link" >> LinkArticles(config.copies, kept, scratch)
     grouped = {"links": linked["links"], "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch)
@@ -79,5 +82,10 @@ def build(
     )
     results = {"catalog": catalog, "copies": copies, "stories": stories, "pairs": shown, "rejects": rejects}
     results["aliases"] = aliases
-    (clean["state"], linked["state"]) | "Learned" >> Merge(StatePart) | "State" >> WriteState(state)
+    stored = {"blocks": signed["signed"], "catalog": catalog, "copies": copies, "stories": stories}
+    words = stored | "Blocks" >> KeepBlocks(config.match, scratch, kept)
+    to_keep = stored | {"texts": signed["documents"], "places": words["places"]}
+    open_articles = to_keep | "Open" >> KeepArticles(kept, scratch)
+    learned = clean["state"], linked["state"], words["files"], open_articles
+    learned | "Learned" >> Merge(StatePart | StateFile) | "State" >> WriteState(state)
     return results | "Write" >> WriteTables(config.write, scratch, staging, kept)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from pipeline.manifests import Manifest, Manifests
 from pipeline.reading import check, shown
+from schemas.blocks import open_batches
 from schemas.errors import ContractMismatch, UsageError
 from schemas.files import DataFile
 
@@ -87,12 +88,18 @@ def _damage(path: Path, file: DataFile) -> str:
     """What is wrong with a file; nothing if it is as it was written."""
     try:
         check(path, file)
-        rows = pq.read_metadata(path).num_rows
+        rows = _rows(path)
     except FileNotFoundError:
         return "is gone"
     except (OSError, pa.ArrowException) as error:
         return str(error).removeprefix(f"{path}: ")
     return "" if rows == file.rows else f"has {rows} rows, not the {file.rows} that were written"
+
+
+def _rows(path: Path) -> int:
+    if path.suffix == ".arrow":
+        return int(open_batches(str(path)).read_all().num_rows)
+    return int(pq.read_metadata(path).num_rows)
 
 
 def _link_damage(link: Path, target: Path, file: DataFile) -> str:

@@ -1,77 +1,120 @@
-"""What a run adds to: the labels of the articles that a snapshot holds, and which of them a new one may still join."""
+"""What a run adds to: what earlier runs kept in the state, or else what the tables tell of it."""
 
+import time
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.adopt import adopted, read_columns
+from pipeline.config import Config
 from pipeline.manifests import Manifest
 from pipeline.reading import state_files
-from schemas.blocks import store
+from schemas.blocks import BlockRef, load, store
+from schemas.files import Staged
 from schemas.ids import parse_ids
-from schemas.state import ALIASED, KEPT, LINKS, Kept
+from schemas.state import (
+    ALIASED,
+    KEPT,
+    KEPT_ARTICLES,
+    LINKS,
+    OUTLET_ARTICLES,
+    OUTLET_LINES,
+    SEEN,
+    SIMILAR,
+    Kept,
+    block_table,
+)
+from schemas.window import DAY
+from transforms.match.keeping import keys_rule
 
-_DAY = 86_400_000_000  # µs
+_ALIASES = ["kind", "alias_id", "id"]
+_OF_OUTLETS = {OUTLET_ARTICLES.name, OUTLET_LINES.name}  # what is known of outlets, not of articles
 
 
-def keep(root: Path, base: Manifest, window_days: int, folder: Path, *, with_links: bool = True) -> Kept:
-    """Read the labels of a snapshot's articles.
+def beginning(run: int, config: Config) -> Kept:
+    """What a run with that number begins with on a dataset without articles."""
+    return Kept(run=run, now=time.time_ns() // 1000, window=config.kept.window_days * DAY)
+
+
+def keep(root: Path, base: Manifest, config: Config, folder: Path, *, fresh: bool = False) -> Kept:
+    """What a run begins with on a snapshot.
+
+    A snapshot that has no blocks of its articles, or has them by other rules of signing, or is to be begun afresh
+    gives what its tables tell: articles are then read again and signed in that run.
 
     Args:
       root: the dataset.
       base: the snapshot.
-      window_days: a story is closed once it had no news for so long before the newest article.
+      config: of the run.
       folder: where workers can read what is stored.
-      with_links: begin with the stored links, not with what the table pairs tells of them.
+      fresh: begin without the state.
 
     Raises:
       ContractMismatch: a state file is gone or damaged.
       OSError: a file of a table is gone or unreadable.
     """
     files = tuple(file._replace(path=str(root / file.path)) for file in base.files)
-    articles = labels_of([file.path for file in files if file.table == "articles" and file.rows], window_days)
-    aliases = _read([file.path for file in files if file.table == "aliases" and file.rows], ["kind", "alias_id", "id"])
-    gone = [aliases["kind"], *(parse_ids(aliases[name]) for name in ("alias_id", "id"))]
-    links = [str(path) for _, path in state_files(root, base, LINKS.name)] if with_links else []
-    return Kept(
-        articles=store(articles, str(folder / "kept.arrow")).path,
+    aliases = read_columns([file.path for file in files if file.table == "aliases" and file.rows], _ALIASES)
+    gone = [aliases["kind"], *(parse_ids(aliases[name]) for name in _ALIASES[1:])]
+    state = {} if fresh else {name: paths_of(root, base, name) for name in _tables_of_articles(base)}
+    kept = beginning(base.snapshot + 1, config)._replace(
         aliases=store(pa.table(gone, schema=ALIASED), str(folder / "aliased.arrow")).path,
-        links=links[0] if links else "",
+        links="".join(state.get(LINKS.name, ())[:1]),
+        similar="".join(state.get(SIMILAR.name, ())[:1]),
         files=files,
-        run=base.snapshot + 1,
     )
+    blocks = tuple(_block(path) for path in state.get(block_table("tokens"), ()))
+    rule = keys_rule(config.match)
+    if KEPT_ARTICLES.name not in state or any(_rule(ref) != rule for ref in blocks):
+        return adopted(kept, folder)
+    articles = with_bases(pq.read_table(state[KEPT_ARTICLES.name][0]), blocks)
+    news = pc.max(articles["seen"].cast(pa.int64())).as_py() or 0
+    path = store(articles, str(folder / "kept.arrow")).path
+    return kept._replace(articles=path, blocks=blocks, seen=tuple(state.get(SEEN.name, ())), news=news)
 
 
-def labels_of(paths: list[str], window_days: int) -> pa.Table:
-    """KEPT rows of all articles in files of the table articles.
+def paths_of(root: Path, base: Manifest, table: str) -> list[str]:
+    """The files of one table of a snapshot's state, whole and undamaged."""
+    return [str(path) for _, path in state_files(root, base, table)]
 
-    An article is open as long as its story is, or its copy where stories are switched off; without dates it stays so.
+
+def memory_files(root: Path, base: Manifest) -> tuple[tuple[str, int, str], ...]:
+    """What is known of outlets: table, bucket and path of each file, whole and undamaged."""
+    known = [each for table in sorted(_OF_OUTLETS) for each in state_files(root, base, table)]
+    return tuple((file.table, int(file.partition), str(path)) for file, path in known)
+
+
+def with_bases(articles: pa.Table, blocks: tuple[BlockRef, ...]) -> pa.Table:
+    """KEPT rows whose `block` is a BlockRef.base instead of its name; "" stays."""
+    bases = {Path(ref.base).name: ref.base for ref in blocks} | {"": ""}
+    named = articles["block"].combine_chunks()
+    named = named if pa.types.is_dictionary(named.type) else named.dictionary_encode()
+    values = pa.array([bases[name] for name in named.dictionary.to_pylist()], pa.string())
+    whole = pa.DictionaryArray.from_arrays(named.indices, values).cast(pa.string())
+    at = articles.schema.get_field_index("block")
+    return articles.set_column(at, KEPT.field("block"), whole).select(KEPT.names).cast(KEPT)
+
+
+def leaving(root: Path, base: Manifest, kept: Kept, staged: list[Staged]) -> frozenset[str]:
+    """The files of a snapshot's state that go with a run, as its manifest calls them.
+
+    Blocks and segments say what they replace; where a run did not begin with the blocks, all that is known of articles
+    was made anew.
     """
-    table = _read(paths, ["article_id", "copy_id", "story_id", "date_published"])
-    published = table["date_published"].combine_chunks()
-    ids, copies = parse_ids(table["article_id"]), parse_ids(table["copy_id"])
-    known = table["story_id"].is_valid().to_numpy()
-    stories = np.zeros(len(ids), np.int64)
-    stories[known] = parse_ids(table["story_id"].drop_null())
-    _, group = np.unique(np.where(known, stories, copies), return_inverse=True)
-    dated = published.is_valid().to_numpy(zero_copy_only=False)
-    times = published.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-    last = np.full(group.max(initial=-1) + 1, np.iinfo(np.int64).min)
-    np.maximum.at(last, group[dated], times[dated])
-    undated = last == np.iinfo(np.int64).min
-    is_open = undated | (last >= times[dated].max(initial=0) - window_days * _DAY)
-    columns = [ids, copies, pa.array(stories, mask=~known), published, pa.array(is_open[group])]
-    rows = pa.table(columns, schema=KEPT)
-    return rows.take(pc.sort_indices(rows["article_id"]))
+    if not kept.blocks:
+        return frozenset(file.path for file in base.state if file.table not in _OF_OUTLETS)
+    return frozenset(Path(each.replaces).relative_to(root).as_posix() for each in staged if each.replaces)
 
 
-def _read(paths: list[str], columns: list[str]) -> pa.Table:
-    tables = [pq.read_table(path, columns=columns, partitioning=None) for path in paths]
-    if not tables:
-        return pa.table({name: pa.array([], pa.string()) for name in columns})
-    kinds = {"date_published": pa.timestamp("us", "UTC")}
-    return pa.concat_tables(
-        [table.cast(pa.schema([(n, kinds.get(n, pa.string())) for n in columns])) for table in tables]
-    )
+def _tables_of_articles(base: Manifest) -> list[str]:
+    return sorted({file.table for file in base.state} - _OF_OUTLETS)
+
+
+def _block(tokens: str) -> BlockRef:
+    return BlockRef(tokens.removesuffix(".tokens.arrow"), load(tokens).num_rows)
+
+
+def _rule(ref: BlockRef) -> bytes:
+    return bytes((load(ref.part("keys")).schema.metadata or {}).get(b"rule", b""))

@@ -27,15 +27,15 @@ from pipeline.config import Config
 from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, noticing_lost_workers, pipeline_options
 from pipeline.failures import explained
 from pipeline.graph import Folders, build
-from pipeline.kept import keep
+from pipeline.kept import beginning, keep, leaving, memory_files
 from pipeline.manifests import Manifest
 from pipeline.metadata import Known, unmatched
-from pipeline.reading import is_all_there, state_files
+from pipeline.reading import is_all_there
 from schemas.blocks import REJECTED
 from schemas.errors import CommitConflict, CopydeskError, RejectReason, TooManyRejects, UsageError
 from schemas.files import DataFile, Staged
 from schemas.ids import stable_hash
-from schemas.state import EarlierRuns, Kept
+from schemas.state import EarlierRuns
 from schemas.tables import CONTRACT_VERSION
 from transforms.read.inputs import Plan, plan_inputs
 from transforms.write.partitions import UNDATED
@@ -100,20 +100,13 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
             return Result(base, repeated=True, unmatched=idle)
         earlier = EarlierRuns(run=attempt.base + 1)
         if base and not request.fresh_memory:
-            known = state_files(dataset.root, base)
-            earlier = earlier._replace(files=tuple((f.table, int(f.partition), str(path)) for f, path in known))
-        kept = Kept(run=attempt.base + 1)
+            earlier = earlier._replace(files=memory_files(dataset.root, base))
+        kept = beginning(attempt.base + 1, request.config)
         if watch:
             watch(attempt)
         with explained(dataset.root):
             if base and not request.rebuild:
-                kept = keep(
-                    dataset.root,
-                    base,
-                    request.config.kept.window_days,
-                    attempt.scratch,
-                    with_links=not request.fresh_memory,
-                )
+                kept = keep(dataset.root, base, request.config, attempt.scratch, fresh=request.fresh_memory)
             with interruptible(), noticing_lost_workers(request.workers), empty as pipeline:
                 folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier, kept)
                 build(pipeline, plan.items, _refused(plan), request.config, folders)
@@ -131,9 +124,12 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
                 "summary": summary,
                 "thresholds": request.config.model_dump(mode="json", include={"match", "copies"}),
             }
-            state = _listing(attempt.state).staged
-            gone = None if removed is None else removed | replaced_files(dataset.root, state)
-            change = Change(files, [each.file for each in state], gone, fresh_state=request.fresh_memory, about=about)
+            left = _listing(attempt.state).staged
+            state = [each.file for each in left if each.file.path]
+            if base:
+                replaced = frozenset(file.path for file in base.files) if removed is None else removed
+                removed = replaced | leaving(dataset.root, base, kept, left)
+            change = Change(files, state, removed, fresh_state=request.fresh_memory, about=about)
             manifest = dataset.commit(attempt, change)
         return Result(manifest, repeated=False, unmatched=idle, unknown_outlets=unknown)
 

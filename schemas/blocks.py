@@ -142,9 +142,10 @@ PAIRS = pa.schema(
         pa.field("left_coverage", pa.float32(), nullable=False),
         pa.field("right_coverage", pa.float32(), nullable=False),
         pa.field("jaccard", pa.float32(), nullable=False),  # estimated from the signatures
-        pa.field("shared_words", pa.int32(), nullable=False),
+        pa.field("shared_words", pa.int32(), nullable=False),  # of the article whose passages are shown
         pa.field("longest_run", pa.int32(), nullable=False),  # words
-        pa.field("passages", pa.list_(pa.string()), nullable=False),  # shared runs as `left` has them, longest first
+        pa.field("passages", pa.list_(pa.string()), nullable=False),  # shared runs, longest first: as `left` has them,
+        # or as `right` has them where an earlier run kept `left`
     ]
 )
 

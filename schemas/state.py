@@ -6,18 +6,12 @@ the same dataset begins with them. A file that a run did not have to touch is li
 
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from schemas.blocks import CATALOG, COPY_LABELS, PAIRS, BlockRef, StoredTable, load
 from schemas.files import DataFile
-from schemas.ids import is_among
 
 OUTLET_BUCKETS = 16
-DAY = 86_400_000_000  # µs
-_AHEAD = 2 * DAY  # of the clock: zones, and clocks that are wrong
 
 
 class StateTable(NamedTuple):
@@ -137,6 +131,15 @@ class StatePart(NamedTuple):
     rows: StoredTable
 
 
+class StateFile(NamedTuple):
+    """An Arrow file in scratch that is to be part of the state as it is; or one of the state that goes."""
+
+    table: str
+    partition: str
+    path: str = ""  # "": none comes
+    replaces: str = ""  # absolute path of the one that goes, "" for none
+
+
 class EarlierRuns(NamedTuple):
     """What a run begins with: the state's files by table and bucket, and the number that the run will have."""
 
@@ -157,37 +160,26 @@ class Kept(NamedTuple):
     files: tuple[DataFile, ...] = ()  # of the tables, under absolute paths
     run: int = 1  # the number that the run will have
     news: int = 0  # µs: the newest publication so far that was believed
-    now: int = 0  # µs: when the run began; a publication long after it is not believed, if this is known
-    window: int = 30 * DAY  # µs without news after which a story is closed
+    now: int = 0  # µs: when the run began; a publication long after it is not believed; 0: any is
+    window: int = 30 * 86_400_000_000  # µs: articles older than the news by more are not compared with new ones
 
 
 NOTHING_KEPT = Kept()  # by a run that begins anew
 
 
+def block_table(part: str) -> str:
+    """What a part of state blocks is called in a manifest."""
+    return f"block_{part}"
+
+
+def block_name(base: str) -> str:
+    """The name of a state block, which is the last piece of its base."""
+    return base.rsplit("/", 1)[-1]
+
+
 def kept_articles(kept: Kept) -> pa.Table:
     """KEPT rows of the articles that new ones may join."""
     return load(kept.articles) if kept.articles else KEPT.empty_table()
-
-
-def newest(published: pa.ChunkedArray, kept: Kept) -> int | None:
-    """The newest publication that is believed, of earlier runs too, in µs; None where none is known.
-
-    One that is long after the run's clock is a mistake, and must not close all stories.
-    """
-    times = published.cast(pa.int64()).drop_null()
-    if kept.now:
-        times = times.filter(pc.less_equal(times, kept.now + _AHEAD))
-    latest = pc.max(times).as_py()
-    return max(filter(None, (latest, kept.news)), default=None)
-
-
-def known_versions(identities: NDArray[np.int64], kept: Kept) -> pa.Table:
-    """Rows of the state table SEEN whose identity is one of some, ascending and none of them 0."""
-    found = [SEEN.schema.remove_metadata().empty_table()]
-    for path in kept.seen if len(identities) else ():
-        segment = load(path)
-        found.append(segment.filter(pa.array(is_among(segment["identity"].to_numpy(), identities))))
-    return pa.concat_tables(found)
 
 
 def known_labels(kept: Kept) -> pa.Table:

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.match.frequencies import count_grams, smallest_of_group
+from transforms.match.documents import first_of_group, leaders
+from transforms.match.frequencies import count_grams
 from transforms.match.options import FURNITURE_BIT
 from transforms.match.shingles import by_bucket, evident_hashes, mark_furniture, winnow
 
@@ -40,10 +41,13 @@ def test_counts_equal_plain_counting(articles: list[tuple[list[int], int, bool]]
         assert bool(value & FURNITURE_BIT) == furniture
 
 
-def test_versions_and_clones_are_led_by_the_smallest_id() -> None:
+def test_versions_and_clones_are_led_by_what_was_kept_then_by_the_smallest_id() -> None:
     ids, groups = np.array([9, 4, 7, 1]), np.array([5, 5, 6, 5])
-    assert smallest_of_group(ids, groups).tolist() == [1, 1, 7, 1]
-    assert smallest_of_group(ids[:0], groups[:0]).size == 0
+    for new, expected in (([True] * 4, [1, 1, 7, 1]), ([False, True, True, True], [9, 9, 7, 9])):
+        first = first_of_group(ids, groups, np.array(new))
+        assert leaders(ids, groups, first).tolist() == expected
+        assert set(ids[first]) == set(expected)
+    assert leaders(ids[:0], groups[:0], first_of_group(ids[:0], groups[:0], ids[:0] > 0)).size == 0
 
 
 def test_a_gram_with_most_words_in_furniture_is_furniture_and_articles_do_not_touch() -> None:

@@ -24,8 +24,8 @@ from transforms.match.candidates import (
     pairs_of_bucket,
     unique_of_bucket,
 )
-from transforms.match.options import MatchOptions, SignatureRule
-from transforms.match.signing import SignArticles
+from transforms.match.options import GRAM_BUCKETS, MatchOptions, SignatureRule
+from transforms.match.signing import SignArticles, split_block, store_documents
 from transforms.match.verify import VerifyPairs, verify_pairs
 
 OPTIONS = MatchOptions()
@@ -115,7 +115,8 @@ def test_clones_are_paired_with_the_first_alone(blocks_of: Blocks, prose: Prose,
     assert pairs.num_rows == 299
     assert set(pairs["left"].to_pylist()) == {min(stable_hash("test", f"a{k}") for k in range(300))}
     catalog = store_new(catalog_of(refs), str(tmp_path), "catalog")
-    assert sum(clone_pairs(ref, catalog).num_rows for ref in refs) == 299
+    documents = store_documents([split_block(ref, GRAM_BUCKETS) for ref in refs], str(tmp_path))
+    assert clone_pairs(documents, catalog).num_rows == 299
 
 
 def test_short_clones_are_one_text_though_they_hold_little_evidence(
@@ -232,7 +233,8 @@ def test_a_clone_at_the_same_address_is_one_pair_even_where_its_outlet_has_other
             for key in range(OPTIONS.key_buckets)
             for met in bucketed_pairs(key, refs, catalog, NOTHING_KEPT, OPTIONS, 16)
         ]
-        met = [*keyed, *(met for ref in refs for met in bucketed_clones(ref, catalog, NOTHING_KEPT, 16))]
+        documents = store_documents([split_block(ref, GRAM_BUCKETS) for ref in refs], str(tmp_path))
+        met = [*keyed, *bucketed_clones(documents, catalog, NOTHING_KEPT, 16)]
         tables = [unique_of_bucket((bucket, [table for at, table in met if at == bucket])) for bucket in range(16)]
         pairs = [tuple(pair.values()) for table in tables for pair in table.to_pylist()]
         assert len(pairs) == len(set(pairs)) >= 1
@@ -305,7 +307,7 @@ def test_the_graph_finds_what_the_bare_functions_find(blocks_of: Blocks, prose: 
     with beam.Pipeline("FnApiRunner") as pipeline:
         stored = pipeline | "Catalog" >> beam.Create([catalog])
         signed = pipeline | "Blocks" >> beam.Create(refs) | SignArticles(OPTIONS, str(tmp_path), buckets=4)
-        candidates = {"signed": signed["signed"], "catalog": stored} | FindCandidates(OPTIONS, str(tmp_path))
+        candidates = signed | {"catalog": stored} | FindCandidates(OPTIONS, str(tmp_path))
         verified = {"candidates": candidates, "catalog": stored} | VerifyPairs(OPTIONS)
         _ = verified | "Keep" >> beam.Map(store_new, str(tmp_path), "kept")
     found = concat([load(str(path)) for path in sorted(tmp_path.glob("kept-*.arrow"))], PAIRS)

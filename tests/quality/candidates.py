@@ -47,7 +47,7 @@ def rare_grams(ref: BlockRef) -> Keys:
     grams, offsets = hash_grams(words.values.to_numpy(), word_offsets), gram_offsets(word_offsets)
     rows = np.repeat(np.arange(ref.rows, dtype=np.int32), np.diff(offsets))
     frequency = signed["frequency"].combine_chunks().values.to_numpy()
-    leads = signed["leader"].to_numpy() == load(ref.part("tokens"))["article_id"].to_numpy()
+    leads = np.bincount(stored_keys(ref)[1], minlength=ref.rows) > 0
     rare = (frequency > 1) & (frequency <= OPTIONS.frequency_cap) & leads[rows]
     return grams[rare] & ~BAND_BIT, rows[rare]
 
@@ -98,7 +98,9 @@ def measure(rows: list[dict[str, Any]], true: set[tuple[str, str]], folder: Path
         store(part, refs[-1].part("articles"))
     match_blocks(refs, OPTIONS, str(blocks))
     catalog = store_new(catalog_of(refs), str(blocks), "catalog")
-    leader = np.concatenate([load(ref.part("signed"))["leader"].to_numpy() for ref in refs]) - 1
+    texts = np.concatenate([load(ref.part("signed"))["text"].to_numpy() for ref in refs])
+    _, first, text = np.unique(texts, return_index=True, return_inverse=True)
+    leader = first[text]
     ends = np.array([sorted((leader[ids[a]], leader[ids[b]])) for a, b in true if a in ids and b in ids])
     wanted = ends[:, 0] << 32 | ends[:, 1]
     for name, keys_of in KINDS.items():

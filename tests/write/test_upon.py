@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 from schemas.blocks import store
 from schemas.files import DataFile
 from schemas.ids import format_id
-from schemas.state import DAY, KEPT, Kept
+from schemas.state import KEPT, Kept
 from schemas.tables import STORIES
+from schemas.window import DAY
 from transforms.write.partitions import UNDATED
 from transforms.write.upon import absorbed, changes_of, edited, edits
 

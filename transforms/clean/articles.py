@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from schemas.barriers import GatherTable, GroupBuckets, StoreBuckets
 from schemas.blocks import CATALOG, CLEAN, PARSED, REJECTED, BlockRef, StoredTable, concat, load, new_block, store
-from schemas.ids import is_among
-from schemas.state import NOTHING_KEPT, OUTLET_BUCKETS, EarlierRuns, Kept, StatePart, kept_articles
+from schemas.seen import is_seen
+from schemas.state import NOTHING_KEPT, OUTLET_BUCKETS, EarlierRuns, Kept, StatePart
 from transforms.clean.label import MemoryOptions, label_block
 from transforms.clean.outlets import MEMORY, STATISTICS, memory_of, outlet_buckets
 from transforms.clean.overrides import OutletRules
@@ -173,7 +173,7 @@ def records_of(base: str, parsed: pa.Table) -> pa.Table:
 
 
 def repeats_of_bucket(_bucket: int, records: Iterable[pa.Table], kept: Kept = NOTHING_KEPT) -> pa.Table:
-    """All deliveries of an article but one, all of one that an earlier run kept; RECORDS.
+    """All deliveries of an article but one, all of one that an earlier run took in; RECORDS.
 
     Otherwise kept is the earliest dated; what else they say comes before where they stood, so that the order of a file
     decides only between deliveries that say the same.
@@ -181,7 +181,7 @@ def repeats_of_bucket(_bucket: int, records: Iterable[pa.Table], kept: Kept = NO
     table = concat(records, RECORDS).sort_by([(name, "ascending") for name in RECORDS.names])
     ids = table["article_id"].to_numpy()
     repeated = np.r_[False, ids[1:] == ids[:-1]][: len(ids)]
-    return table.filter(pa.array(repeated | is_among(ids, kept_articles(kept)["article_id"].to_numpy())))
+    return table.filter(pa.array(repeated | is_seen(ids, kept)))
 
 
 def label_stored(block: BlockRef, memory: StoredTable, repeats: StoredTable, options: CleanOptions) -> Labelled:

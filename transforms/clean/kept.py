@@ -1,4 +1,7 @@
-"""Articles that earlier runs kept, as clean blocks: what new ones are compared with."""
+"""Articles that earlier runs kept: what new ones are compared with.
+
+They are in blocks of the state; where an older version left none, they are read out of the table articles once more.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 
-from schemas.blocks import BLOCK_ROWS, CLEAN, BlockRef, new_block, store
+from schemas.blocks import BLOCK_ROWS, CATALOG, CLEAN, BlockRef, new_block, store
 from schemas.ids import is_among, parse_ids
-from schemas.state import Kept, open_articles
+from schemas.state import Kept, kept_articles
 from schemas.tables import ARTICLES
 from transforms.clean.addresses import identity_of
 from transforms.clean.articles import catalog_of
@@ -29,14 +32,24 @@ class KeptBlock(NamedTuple):
 
 @dataclass(eq=False)
 class ReadKept(beam.PTransform):  # type: ignore[misc]
-    """Nothing → the kept articles that a new one may join: `blocks` (BlockRef, part `articles`) and `catalog`."""
+    """Nothing → the kept articles that a new one may join: `catalog`, and `blocks` of those whose words no state has.
+
+    The blocks have the part `articles` alone.
+    """
 
     kept: Kept
     scratch: str
 
     def expand(self, begin: beam.pvalue.PBegin) -> Any:
         """Wire."""
-        paths = [file.path for file in self.kept.files if file.table == ARTICLES.name and file.rows]
+        adopts = bool(self.kept.articles) and not self.kept.blocks and kept_articles(self.kept).num_rows > 0
+        paths = [file.path for file in self.kept.files if file.table == ARTICLES.name and file.rows and adopts]
+        if not adopts:
+            known = begin | "Earlier" >> beam.Create([self.kept])
+            return {
+                "blocks": begin | "None" >> beam.Create([]).with_output_types(BlockRef),
+                "catalog": known | "Catalog" >> beam.Map(kept_catalog).with_output_types(pa.Table),
+            }
         read = (
             begin
             | "Files" >> beam.Create(paths)
@@ -48,13 +61,20 @@ class ReadKept(beam.PTransform):  # type: ignore[misc]
         }
 
 
+def kept_catalog(kept: Kept) -> pa.Table:
+    """CATALOG rows of the kept articles, in blocks of the state."""
+    articles = kept_articles(kept)
+    modified = pa.nulls(articles.num_rows, CATALOG.field("modified").type)  # they have their versions already
+    return articles.append_column("modified", modified).select(CATALOG.names).cast(CATALOG)
+
+
 def store_kept(path: str, kept: Kept, scratch: str) -> Iterator[KeptBlock]:
     """Store the open articles of one file of the table articles, block by block.
 
     Raises:
       OSError: the file is gone or unreadable.
     """
-    wanted = open_articles(kept)["article_id"].to_numpy()
+    wanted = kept_articles(kept)["article_id"].to_numpy()
     with FileSystems.open(path, "application/octet-stream", "uncompressed") as source:
         file = pq.ParquetFile(pa.BufferReader(source.read()))
     for rows in file.iter_batches(BLOCK_ROWS):

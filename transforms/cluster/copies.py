@@ -22,7 +22,7 @@ from schemas.blocks import COPY_LABELS, SETTLED, BlockRef, StoredTable, concat, 
 from schemas.ids import group_id, is_among, parse_ids
 from schemas.labels import RELATION_CODES, Relation
 from schemas.state import LINKS as KEPT_LINKS
-from schemas.state import Kept, StatePart, open_articles
+from schemas.state import Kept, StatePart, kept_articles
 from schemas.tables import PAIRS as TABLE_PAIRS
 from transforms.cluster.components import SpanForest, components
 from transforms.cluster.digests import digest_edges
@@ -158,7 +158,7 @@ def kept_links(kept: Kept) -> pa.Table:
     else:
         pairs = [_read(file.path, TABLE_PAIRS.schema) for file in kept.files if file.table == TABLE_PAIRS.name]
         links = concat(map(_links_of_rows, pairs), LINKS)
-    known = open_articles(kept)["article_id"].to_numpy()
+    known = kept_articles(kept)["article_id"].to_numpy()
     return links.filter(
         pa.array(is_among(links["left"].to_numpy(), known) & is_among(links["right"].to_numpy(), known))
     )

@@ -6,12 +6,14 @@ import pyarrow as pa
 
 from schemas.blocks import CATALOG, PAIRS, BlockRef, concat, load, store_new
 from transforms.match.candidates import clone_pairs, group_pairs, pairs_of_bucket, unique_pairs
-from transforms.match.options import MatchOptions
+from transforms.match.options import GRAM_BUCKETS, MatchOptions
 from transforms.match.signing import count_stored, sign_block, split_block, store_answers, store_documents
 from transforms.match.verify import verified_tables
 
 
-def match_blocks(refs: Sequence[BlockRef], options: MatchOptions, scratch: str, buckets: int = 128) -> pa.Table:
+def match_blocks(
+    refs: Sequence[BlockRef], options: MatchOptions, scratch: str, buckets: int = GRAM_BUCKETS
+) -> pa.Table:
     """Clean blocks in, PAIRS out, ascending."""
     documents = store_documents([split_block(ref, buckets) for ref in refs], scratch)
     answers = [count_stored(bucket, documents, options, scratch) for bucket in range(buckets)]
@@ -19,7 +21,7 @@ def match_blocks(refs: Sequence[BlockRef], options: MatchOptions, scratch: str, 
     signed = [sign_block(ref, documents, frequencies, options) for ref in refs if ref.rows]
     catalog = store_new(catalog_of(refs), scratch, "catalog")
     found = [pairs_of_bucket(bucket, signed, catalog, options.hot_articles)[0] for bucket in range(options.key_buckets)]
-    candidates = group_pairs([unique_pairs([*found, *(clone_pairs(ref, catalog) for ref in signed)])])
+    candidates = group_pairs([unique_pairs([*found, clone_pairs(documents, catalog)])])
     return concat(verified_tables(candidates, catalog, options), PAIRS)
 
 

@@ -26,8 +26,9 @@ from schemas.barriers import Gather, GroupBuckets, StoreBuckets
 from schemas.blocks import BlockRef, StoredTable, load, store_new
 from schemas.ids import is_among
 from schemas.state import NOTHING_KEPT, Kept, kept_articles
-from transforms.match.frequencies import bucket_bounds
-from transforms.match.gathering import factorise
+from transforms.match.documents import read_documents
+from transforms.match.frequencies import bucket_bounds, sharing
+from transforms.match.gathering import factorise, places_of
 from transforms.match.keys import BAND_BIT
 from transforms.match.options import MatchOptions
 from transforms.match.shingles import by_bucket
@@ -48,7 +49,7 @@ _GROUP = 1000  # articles that verification should have in memory together
 class FindCandidates(beam.PTransform):  # type: ignore[misc]
     """Signed blocks → candidate pairs, one StoredTable of CANDIDATES rows, pairs of the same articles together.
 
-    Takes a dict: `signed` (blocks, as SignArticles gives them) and `catalog` (one StoredTable of CATALOG rows,
+    Takes a dict: `signed` and `documents` (as SignArticles gives them) and `catalog` (one StoredTable of CATALOG rows,
     ascending by article id).
     """
 
@@ -67,7 +68,9 @@ class FindCandidates(beam.PTransform):  # type: ignore[misc]
             | "Buckets" >> beam.Create(range(self.options.key_buckets))
             | "Meet" >> StoreBuckets(bucketed_pairs, self.scratch, arguments)
         )
-        clones = signed | "Clones" >> StoreBuckets(bucketed_clones, self.scratch, (catalog, self.kept, self.buckets))
+        clones = inputs["documents"] | "Clones" >> StoreBuckets(
+            bucketed_clones, self.scratch, (catalog, self.kept, self.buckets)
+        )
         return (
             (keyed, clones)
             | "Flatten" >> beam.Flatten()
@@ -86,7 +89,7 @@ def pairs_of_bucket(
       MEETINGS rows, unique within the bucket, and the number of keys that were thinned for being under more than `hot`
       articles.
     """
-    ranks = _ranks(catalog)
+    ranks = _ranks(catalog, kept)
     keys, articles = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for ref in refs:
         part = load(ref.part("keys"))
@@ -94,6 +97,12 @@ def pairs_of_bucket(
         piece = part.slice(ends[bucket], ends[bucket + 1] - ends[bucket])
         keys.append(piece["key"].to_numpy())
         articles.append(ranks[ref.base][piece["row"].to_numpy()])
+    own = np.concatenate(keys)
+    for ref in kept.blocks:
+        held, rows = sharing(ref, "keys", bucket, own)
+        holders = ranks[ref.base][rows]
+        keys.append(held[holders >= 0])
+        articles.append(holders[holders >= 0])
     key = np.concatenate(keys)
     order = np.argsort(key)
     key, article = key[order], np.concatenate(articles)[order]
@@ -108,13 +117,13 @@ def pairs_of_bucket(
     return pa.table([_once(meetings)], schema=MEETINGS), thinned
 
 
-def clone_pairs(ref: BlockRef, catalog: StoredTable, kept: Kept = NOTHING_KEPT) -> pa.Table:
-    """Pair each article that repeats another's words with the first of them; MEETINGS rows."""
-    leader = load(ref.part("signed"))["leader"].to_numpy()
-    article = load(ref.part("tokens"))["article_id"].to_numpy()
-    clone = leader != article
-    left = np.searchsorted(load(catalog.path)["article_id"].to_numpy(), leader[clone])
-    right = _ranks(catalog)[ref.base][clone]
+def clone_pairs(documents: StoredTable, catalog: StoredTable, kept: Kept = NOTHING_KEPT) -> pa.Table:
+    """Pair each new article that repeats another's words with the first of them; MEETINGS rows."""
+    known = read_documents(documents, kept)
+    article = load(catalog.path)["article_id"].to_numpy()
+    clone = np.flatnonzero(known.leader != known.article_id)
+    one, other = (np.searchsorted(article, ids[clone]) for ids in (known.leader, known.article_id))
+    left, right = np.minimum(one, other), np.maximum(one, other)
     new = _are_new(catalog, kept)
     left, right = (side[new[left] | new[right]] for side in (left, right))
     return pa.table([(left << _RANK_BITS | right) << 1 | 1], schema=MEETINGS)
@@ -151,9 +160,11 @@ def bucketed_pairs(  # noqa: PLR0913, PLR0917 -- side inputs and what is known b
     yield from _spread(pairs, buckets)
 
 
-def bucketed_clones(ref: BlockRef, catalog: StoredTable, kept: Kept, buckets: int) -> Iterator[tuple[int, pa.Table]]:
+def bucketed_clones(
+    documents: StoredTable, catalog: StoredTable, kept: Kept, buckets: int
+) -> Iterator[tuple[int, pa.Table]]:
     """The same for pairs of clones."""
-    yield from _spread(clone_pairs(ref, catalog, kept), buckets)
+    yield from _spread(clone_pairs(documents, catalog, kept), buckets)
 
 
 def unique_of_bucket(bucket: tuple[int, Iterable[pa.Table]]) -> pa.Table:
@@ -167,14 +178,19 @@ def store_grouped(tables: Iterable[pa.Table], scratch: str) -> StoredTable:
 
 
 @functools.lru_cache(maxsize=1)
-def _ranks(catalog: StoredTable) -> dict[str, Int64Array]:
-    """By block, the rank of each of its rows."""
+def _ranks(catalog: StoredTable, kept: Kept) -> dict[str, Int64Array]:
+    """By block, the rank of each of its rows; -1 for a row of a kept block that is no longer open."""
     table = load(catalog.path)
     if not table.num_rows:
         return {}
     block, names = factorise(table["block"])
-    order = np.lexsort((table["row"].to_numpy(), block))
-    return dict(zip(names, np.split(order, np.cumsum(np.bincount(block))[:-1]), strict=True))
+    sizes = dict.fromkeys(names, 0) | {ref.base: ref.rows for ref in kept.blocks}
+    row = table["row"].to_numpy()
+    ranks = {}
+    for name, members in zip(names, places_of(block, len(names)), strict=True):
+        ranks[name] = np.full(sizes[name] or members.size, -1, np.int64)
+        ranks[name][row[members]] = members
+    return {ref.base: np.full(ref.rows, -1, np.int64) for ref in kept.blocks} | ranks
 
 
 @functools.lru_cache(maxsize=1)

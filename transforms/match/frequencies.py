@@ -3,12 +3,9 @@
 Grams never pass through a shuffle. Every block stores its grams ordered by bucket; whoever counts a bucket maps that
 slice of every block, counts in a hash table, and stores the answer for each slice in the order it stood in.
 
-Articles that say the same thing twice count once: of those with one `identity` (versions of one page) and of those
-with the same words (clones), only the one of the smallest id counts.
+Only the articles of the run's own blocks are asked for. Of the kept ones' grams those that none of these holds are left
+out before they are counted.
 """
-
-import functools
-from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -16,7 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.blocks import BlockRef, StoredTable, load, store_new
-from transforms.match.gathering import factorise
+from schemas.few import may_be_among
+from transforms.match.documents import Documents
 from transforms.match.options import FURNITURE_BIT, LARGEST
 from transforms.match.shingles import by_bucket, find_slot
 
@@ -25,62 +23,9 @@ UInt64Array = NDArray[np.uint64]
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
 
-DOCUMENTS = pa.schema(
-    [
-        pa.field("block", pa.string(), nullable=False),  # BlockRef.base; ascending, then row
-        pa.field("row", pa.int32(), nullable=False),
-        pa.field("article_id", pa.int64(), nullable=False),
-        pa.field("identity", pa.int64(), nullable=False),
-        pa.field("outlet", pa.int64(), nullable=False),  # hash of the outlet, 0 where unknown
-        pa.field("words", pa.int64(), nullable=False),  # hash of all words in order
-    ]
-)
 _PART = 1 << 14  # grams counted in one table, which then stays in the cache
 _PART_SHIFT = 48  # bits of a gram that choose neither its bucket nor its slot
 ANSWERS = pa.schema([pa.field("bucket", pa.int64(), nullable=False), pa.field("path", pa.string(), nullable=False)])
-
-
-@dataclass(frozen=True)
-class Documents:
-    """What counting knows of every article, in the order (block, row)."""
-
-    blocks: list[BlockRef]
-    bounds: Int64Array  # articles of block b are [bounds[b]:bounds[b + 1]]
-    article_id: Int64Array
-    identity: Int64Array
-    outlet: Int64Array
-    leader: Int64Array  # the smallest article id with the same words
-    counted: NDArray[np.bool_]
-
-    def place(self, ref: BlockRef) -> slice:
-        """Where the articles of a block stand."""
-        block = [known.base for known in self.blocks].index(ref.base)
-        return slice(int(self.bounds[block]), int(self.bounds[block + 1]))
-
-
-@functools.lru_cache(maxsize=2)
-def read_documents(stored: StoredTable) -> Documents:
-    """Read a stored table of DOCUMENTS rows and settle who counts."""
-    table = load(stored.path)
-    block, names = factorise(table["block"])
-    sizes = np.bincount(block)
-    bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    blocks = [BlockRef(name, rows) for name, rows in zip(names, sizes.tolist(), strict=True)]
-    article, identity, outlet, words = (
-        table[name].to_numpy() for name in ("article_id", "identity", "outlet", "words")
-    )
-    leader = smallest_of_group(article, words)
-    counted = (leader == article) & ((identity == 0) | (smallest_of_group(article, identity) == article))
-    return Documents(blocks, bounds, article, identity, outlet, leader, counted)
-
-
-def smallest_of_group(ids: Int64Array, groups: Int64Array) -> Int64Array:
-    """The smallest id of each one's group, shape of `ids`."""
-    order = np.lexsort((ids, groups))
-    starts = np.flatnonzero(np.concatenate([np.ones(min(1, ids.size), bool), groups[order][1:] != groups[order][:-1]]))
-    smallest = np.empty_like(ids)
-    smallest[order] = np.repeat(ids[order][starts], np.diff(np.append(starts, ids.size)))
-    return smallest
 
 
 def count_bucket(bucket: int, documents: Documents, furniture_articles: int, scratch: str) -> pa.Table:
@@ -98,16 +43,39 @@ def count_bucket(bucket: int, documents: Documents, furniture_articles: int, scr
         grams.append(piece["gram"].to_numpy())
         articles.append(_articles_of(piece["at"].to_numpy(), article_bounds(part), first))
         bounds.append(bounds[-1] + piece.num_rows)
+    own = np.concatenate([np.zeros(0, np.uint64), *grams])
+    held, holders = kept_grams(bucket, own, documents)
     frequency = count_grams(
-        np.concatenate([np.zeros(0, np.uint64), *grams]),
-        np.concatenate([np.zeros(0, np.int32), *articles]),
+        np.concatenate([own, held]),
+        np.concatenate([np.zeros(0, np.int32), *articles, holders]),
         documents.counted,
         documents.outlet,
         furniture_articles,
-    )
+    )[: own.size]
     schema = pa.schema([pa.field("frequency", pa.uint16())], {b"bounds": np.array(bounds, np.int64).tobytes()})
     answer = store_new(pa.table([frequency], schema=schema), scratch, f"frequencies-{bucket}")
     return pa.table([[bucket], [answer.path]], schema=ANSWERS)
+
+
+def kept_grams(bucket: int, own: UInt64Array, documents: Documents) -> tuple[UInt64Array, Int32Array]:
+    """The grams of a bucket that open articles of kept blocks may share with the run's own, and the article of each."""
+    grams, articles = [np.zeros(0, np.uint64)], [np.zeros(0, np.int32)]
+    for base, places in documents.kept.items():
+        held, rows = sharing(BlockRef(base, places.size), "grams", bucket, own)
+        holders = places[rows]
+        grams.append(held[holders >= 0])
+        articles.append(holders[holders >= 0])
+    return np.concatenate(grams), np.concatenate(articles)
+
+
+def sharing(ref: BlockRef, part: str, bucket: int, own: UInt64Array) -> tuple[UInt64Array, Int32Array]:
+    """Of a kept block's part that is ordered by bucket (hash, row): what may be among the run's own of that bucket."""
+    table = load(ref.part(part))
+    ends = bucket_bounds(table)
+    piece = table.slice(ends[bucket], ends[bucket + 1] - ends[bucket])
+    hashes = piece[0].to_numpy()
+    at = may_be_among(hashes, own)
+    return hashes[at], piece[1].to_numpy()[at]
 
 
 def read_frequencies(ref: BlockRef, documents: Documents, answers: StoredTable) -> UInt16Array:

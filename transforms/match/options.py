@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 SHINGLE = 5  # words in a gram
+GRAM_BUCKETS = 128  # that the grams of a run, and of what it keeps, are counted in
 PASSAGE = 8  # words in the passages that fingerprints are taken of; at most twice SHINGLE
 FURNITURE_BIT = 0x8000  # of a gram's stored frequency: it is furniture of the article's outlet
 LARGEST = FURNITURE_BIT - 1  # frequencies are stored up to here

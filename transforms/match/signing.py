@@ -4,7 +4,7 @@ Parts that a block gains here, row by row its clean articles:
 
     tokens   words as numbers with flags and places (WORDS), article ids
     grams    gram hashes ordered by bucket, for counting
-    signed   for each gram how many articles hold it and whether it is furniture; the signature
+    signed   hash of all words; for each gram how many articles hold it and whether it is furniture; the signature
     keys     what another article must share to be compared with this one, ordered by bucket
 """
 
@@ -18,19 +18,13 @@ from numpy.typing import NDArray
 
 from schemas.barriers import Gather
 from schemas.blocks import BlockRef, StoredTable, concat, load, store, store_new
-from schemas.ids import stable_hash
-from transforms.match.frequencies import (
-    ANSWERS,
-    DOCUMENTS,
-    count_bucket,
-    grams_table,
-    read_documents,
-    read_frequencies,
-)
+from schemas.state import NOTHING_KEPT, Kept
+from transforms.match.documents import DOCUMENTS, outlet_hashes, read_documents
+from transforms.match.frequencies import ANSWERS, count_bucket, grams_table, read_frequencies
 from transforms.match.gathering import column
 from transforms.match.keys import band_keys, fingerprint_keys, identity_keys
 from transforms.match.minhash import sign
-from transforms.match.options import PASSAGE, MatchOptions
+from transforms.match.options import GRAM_BUCKETS, PASSAGE, MatchOptions
 from transforms.match.shingles import (
     by_bucket,
     evident_hashes,
@@ -59,7 +53,8 @@ class SignArticles(beam.PTransform):  # type: ignore[misc]
 
     options: MatchOptions
     scratch: str
-    buckets: int = 128  # that grams are counted in; a power of two
+    kept: Kept = NOTHING_KEPT
+    buckets: int = GRAM_BUCKETS  # that grams are counted in; a power of two
 
     @beam.typehints.no_annotations  # Beam warns of hints that are dicts
     def expand(self, blocks: beam.PCollection) -> dict[str, beam.PCollection]:
@@ -70,9 +65,9 @@ class SignArticles(beam.PTransform):  # type: ignore[misc]
             blocks.pipeline
             | "Buckets" >> beam.Create(range(self.buckets))
             | "Count"
-            >> beam.Map(count_stored, beam.pvalue.AsSingleton(documents), self.options, self.scratch).with_output_types(
-                pa.Table
-            )
+            >> beam.Map(
+                count_stored, beam.pvalue.AsSingleton(documents), self.options, self.scratch, self.kept
+            ).with_output_types(pa.Table)
             | "Frequencies" >> Gather(store_answers, (self.scratch,))
         )
         signed = (
@@ -80,7 +75,11 @@ class SignArticles(beam.PTransform):  # type: ignore[misc]
             | "Refs" >> beam.FlatMap(refs_of).with_output_types(BlockRef)
             | "Sign"
             >> beam.Map(
-                sign_block, beam.pvalue.AsSingleton(documents), beam.pvalue.AsSingleton(frequencies), self.options
+                sign_block,
+                beam.pvalue.AsSingleton(documents),
+                beam.pvalue.AsSingleton(frequencies),
+                self.options,
+                self.kept,
             ).with_output_types(BlockRef)
         )
         return {"signed": signed, "documents": documents, "frequencies": frequencies}
@@ -96,13 +95,12 @@ def split_block(ref: BlockRef, buckets: int) -> pa.Table:
     store(pa.table({"article_id": column(articles, "article_id"), **lists}), ref.part("tokens"))
     grams = hash_grams(words.hashes, words.offsets)
     store(grams_table(grams, gram_offsets(words.offsets), buckets), ref.part("grams"))
-    outlets = {name: stable_hash("outlet", name) if name else 0 for name in set(articles["outlet"].to_pylist())}
     columns = [
         pa.array([ref.base] * articles.num_rows, pa.string()),
         np.arange(articles.num_rows, dtype=np.int32),
         column(articles, "article_id"),
         column(articles, "identity"),
-        pa.array([outlets[name] for name in articles["outlet"].to_pylist()], pa.int64()),
+        outlet_hashes(articles["outlet"]),
         text_keys(words.hashes, words.offsets, column(articles, "article_id").to_numpy()),
     ]
     return pa.table(columns, schema=DOCUMENTS)
@@ -119,9 +117,11 @@ def store_answers(tables: Iterable[pa.Table], scratch: str) -> StoredTable:
     return store_new(concat(tables, ANSWERS), scratch, "frequencies")
 
 
-def count_stored(bucket: int, documents: StoredTable, options: MatchOptions, scratch: str) -> pa.Table:
+def count_stored(
+    bucket: int, documents: StoredTable, options: MatchOptions, scratch: str, kept: Kept = NOTHING_KEPT
+) -> pa.Table:
     """Count one bucket of grams; returns an ANSWERS row."""
-    return count_bucket(bucket, read_documents(documents), options.furniture_articles, scratch)
+    return count_bucket(bucket, read_documents(documents, kept), options.furniture_articles, scratch)
 
 
 def refs_of(documents: pa.Table) -> list[BlockRef]:
@@ -129,9 +129,11 @@ def refs_of(documents: pa.Table) -> list[BlockRef]:
     return [BlockRef(documents["block"][0].as_py(), documents.num_rows)] if documents.num_rows else []
 
 
-def sign_block(ref: BlockRef, stored: StoredTable, answers: StoredTable, options: MatchOptions) -> BlockRef:
+def sign_block(
+    ref: BlockRef, stored: StoredTable, answers: StoredTable, options: MatchOptions, kept: Kept = NOTHING_KEPT
+) -> BlockRef:
     """Store the frequencies, signatures and keys of a block whose words and grams are stored."""
-    documents = read_documents(stored)
+    documents = read_documents(stored, kept)
     place = documents.place(ref)
     tokens = load(ref.part("tokens"))
     words = column(tokens, "word")
@@ -144,14 +146,13 @@ def sign_block(ref: BlockRef, stored: StoredTable, answers: StoredTable, options
     signatures = sign(hashes, bounds, options.signature)
     lists = pa.ListArray.from_arrays(offsets.astype(np.int32), pa.array(frequency))
     flat = pa.FixedSizeListArray.from_arrays(pa.array(signatures.reshape(-1)), options.signature.permutations)
-    leader = documents.leader[place]
     schema = pa.schema(
-        {"leader": pa.int64(), "frequency": lists.type, "signature": flat.type},
+        {"text": pa.int64(), "frequency": lists.type, "signature": flat.type},
         {b"rule": str(options.signature).encode()},
     )
-    store(pa.table([leader, lists, flat], schema=schema), ref.part("signed"))
+    store(pa.table([documents.text[place], lists, flat], schema=schema), ref.part("signed"))
 
-    leads = leader == documents.article_id[place]
+    leads = documents.leader[place] == documents.article_id[place]
     band, band_rows = band_keys(signatures, options.bands)
     passages = hash_passages(grams, offsets)
     shareable = shareable_passages(frequency, offsets, cap)

@@ -1,6 +1,7 @@
 """Verification: candidate pairs become scored pairs with what they share, or nothing.
 
-Words, frequencies and signatures are mapped from the blocks that hold them, by the catalog; no text is shuffled.
+Words, frequencies and signatures are mapped from the blocks that hold them, by the catalog; no text is shuffled. Blocks
+of kept articles have no text: what a new article shares with a kept one is shown as the new one has it.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from schemas.blocks import PAIRS, StoredTable, load
 from schemas.errors import ContractMismatch
+from schemas.ids import is_among
 from schemas.labels import RELATION_CODES, Relation
+from schemas.state import NOTHING_KEPT, Kept, kept_articles
 from transforms.match import alignment
 from transforms.match.gathering import column, copy_slices, factorise, gather_lists, places_of
 from transforms.match.minhash import jaccard
@@ -26,6 +29,7 @@ Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
 FloatArray = NDArray[np.float32]
 
+_NONE = np.zeros(0, np.int64)
 _BATCH = 1 << 16  # pairs whose articles are held in memory together
 _LINK = 0.05  # a pair that scores less and shares no long run is nothing
 _WHOLE = 0.75  # coverage of a side that is as good as all of it
@@ -49,6 +53,7 @@ class VerifyPairs(beam.PTransform):  # type: ignore[misc]
     """
 
     options: MatchOptions
+    kept: Kept = NOTHING_KEPT
     shares: int = 16  # that the candidates are verified in
 
     @beam.typehints.no_annotations  # Beam warns of hints that are dicts
@@ -59,33 +64,44 @@ class VerifyPairs(beam.PTransform):  # type: ignore[misc]
             inputs["candidates"].pipeline
             | "Shares" >> beam.Create(range(self.shares))
             | "Compare"
-            >> beam.FlatMap(verified_share, candidates, catalog, self.options, self.shares).with_output_types(pa.Table)
+            >> beam.FlatMap(
+                verified_share, candidates, catalog, self.options, self.shares, self.kept
+            ).with_output_types(pa.Table)
         )
 
 
-def verified_share(
-    share: int, candidates: StoredTable, catalog: StoredTable, options: MatchOptions, shares: int
+def verified_share(  # noqa: PLR0913, PLR0917 -- side inputs and what is known beforehand
+    share: int,
+    candidates: StoredTable,
+    catalog: StoredTable,
+    options: MatchOptions,
+    shares: int,
+    kept: Kept = NOTHING_KEPT,
 ) -> Iterator[pa.Table]:
     """Verify one of so many shares of the stored candidates."""
     start, stop = (candidates.rows * number // shares for number in (share, share + 1))
-    yield from verified_tables(load(candidates.path).slice(start, stop - start), catalog, options)
+    yield from verified_tables(load(candidates.path).slice(start, stop - start), catalog, options, kept)
 
 
-def verified_tables(candidates: pa.Table, catalog: StoredTable, options: MatchOptions) -> Iterator[pa.Table]:
+def verified_tables(
+    candidates: pa.Table, catalog: StoredTable, options: MatchOptions, kept: Kept = NOTHING_KEPT
+) -> Iterator[pa.Table]:
     """Verify the pairs of a table, batch by batch; gives no empty tables."""
+    known = kept_articles(kept)["article_id"].to_numpy()
     for start in range(0, candidates.num_rows, _BATCH):
-        pairs = verify_pairs(candidates.slice(start, _BATCH), load(catalog.path), options)
+        pairs = verify_pairs(candidates.slice(start, _BATCH), load(catalog.path), options, known)
         if pairs.num_rows:
             yield pairs
 
 
-def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions) -> pa.Table:
+def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions, kept: Int64Array = _NONE) -> pa.Table:
     """Verify pairs of articles.
 
     Args:
       candidates: CANDIDATES rows.
       catalog: CATALOG rows of all articles, ascending by id.
       options: as the articles were signed.
+      kept: ids of articles that earlier runs kept, ascending; of no pair both.
 
     Returns:
       PAIRS rows, ascending; pairs that share next to nothing are left out.
@@ -93,10 +109,10 @@ def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions)
     Raises:
       ContractMismatch: an article was signed by another rule.
     """
-    candidates = candidates.sort_by([("left", "ascending"), ("right", "ascending")])
     left, right = candidates["left"].to_numpy(), candidates["right"].to_numpy()
     rows, both = np.unique(np.concatenate([left, right]), return_inverse=True)
-    lefts, rights = both[: left.size], both[left.size :]
+    old = is_among(catalog["article_id"].take(rows).to_numpy(), kept)
+    lefts, rights = _new_first(both[: left.size], both[left.size :], old)
     gathered = _gather(
         catalog.select(["article_id", "identity", "block", "row", "outlet"]).take(rows), str(options.signature)
     )
@@ -110,7 +126,7 @@ def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions)
         lefts, rights, prepared, offsets, gathered.flags, gathered.offsets, options.passages
     )
     heavy = prepared[2][:, alignment.EVERYTHING] >= _TEXT
-    clones = (gathered.leader[lefts] == gathered.leader[rights]) & (heavy[lefts] | heavy[rights])
+    clones = (gathered.text[lefts] == gathered.text[rights]) & (heavy[lefts] | heavy[rights])
     figures[clones, : alignment.OPENING] = 1.0
     score = figures[:, alignment.SCORE].copy()
     listed = prepared[2][:, alignment.LISTED_SHARE].astype(np.float32) >= _LISTED
@@ -121,22 +137,31 @@ def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions)
     score[other_editions(lefts, rights, gathered.words, gathered.flags, gathered.offsets)] = 0.0
     same_page = (gathered.identity[lefts] == gathered.identity[rights]) & (gathered.identity[lefts] != 0)
     score[same_page] = 1.0
-    kept = np.flatnonzero((score >= _LINK) | (counts[:, alignment.LONGEST] >= options.quote_words))
-    lefts, rights, figures, counts, runs = lefts[kept], rights[kept], figures[kept], counts[kept], runs[kept]
-    sizes = np.diff(gathered.offsets)
+    told = np.flatnonzero((score >= _LINK) | (counts[:, alignment.LONGEST] >= options.quote_words))
+    told = told[np.lexsort((np.maximum(lefts, rights)[told], np.minimum(lefts, rights)[told]))]
+    lefts, rights, figures, counts, runs = lefts[told], rights[told], figures[told], counts[told], runs[told]
+    sizes, ahead = np.diff(gathered.offsets), lefts < rights
+    covered = figures[:, alignment.COVERAGE_LEFT], figures[:, alignment.COVERAGE_RIGHT]
     columns = [
-        ids[lefts],
-        ids[rights],
-        relations(figures, same_page[kept], sizes[lefts], sizes[rights]),
-        score[kept],
-        figures[:, alignment.COVERAGE_LEFT],
-        figures[:, alignment.COVERAGE_RIGHT],
+        ids[np.minimum(lefts, rights)],
+        ids[np.maximum(lefts, rights)],
+        relations(figures, same_page[told], sizes[lefts], sizes[rights]),
+        score[told],
+        np.where(ahead, *covered),
+        np.where(ahead, *reversed(covered)),
         jaccard(gathered.signatures[lefts], gathered.signatures[rights]),
         counts[:, alignment.SHARED],
         counts[:, alignment.LONGEST],
         _passages(gathered, lefts, runs, options),
     ]
     return pa.table(columns, schema=PAIRS)
+
+
+def _new_first(left: Int64Array, right: Int64Array, old: NDArray[np.bool_]) -> tuple[Int64Array, Int64Array]:
+    """Pairs with the side first whose text is there, then the smaller; equal ones together."""
+    first, second = np.where(old[left], right, left), np.where(old[left], left, right)
+    order = np.lexsort((second, first))
+    return first[order], second[order]
 
 
 def relations(
@@ -182,7 +207,7 @@ class _Articles:
     frequency: NDArray[np.uint16]
     signatures: NDArray[np.uint32]
     identity: Int64Array
-    leader: Int64Array  # the first article with the same words
+    text: Int64Array  # equal numbers, the same words
     outlet: Int64Array  # equal numbers, equal outlets; where none is known, a number of the article's own
 
 
@@ -196,12 +221,12 @@ def _gather(entries: pa.Table, rule: str) -> _Articles:
             message = f"{base} was signed by {table.schema.metadata[b'rule'].decode()}, not by {rule}: sign it again"
             raise ContractMismatch(message)
     offsets, words = gather_lists([column(table, "word") for table in tokens], block[0], row)
-    leader = np.empty(row.size, np.int64)
+    text = np.empty(row.size, np.int64)
     signatures = np.empty((row.size, column(signed[0], "signature").type.list_size), np.uint32)
     for table, members in zip(signed, places_of(block[0], len(signed)), strict=True):
         values = column(table, "signature").values.to_numpy().reshape(-1, signatures.shape[1])
         signatures[members] = values[row[members]]
-        leader[members] = table["leader"].to_numpy()[row[members]]
+        text[members] = table["text"].to_numpy()[row[members]]
     known = entries["outlet"].is_valid().to_numpy()
     outlet = np.where(known, factorise(entries["outlet"].fill_null(""))[0], -1 - np.arange(known.size))
     return _Articles(
@@ -215,13 +240,13 @@ def _gather(entries: pa.Table, rule: str) -> _Articles:
         frequency=gather_lists([column(table, "frequency") for table in signed], block[0], row)[1].view(np.uint16),
         signatures=signatures,
         identity=entries["identity"].to_numpy(),
-        leader=leader,
+        text=text,
         outlet=outlet,
     )
 
 
 def _passages(articles: _Articles, lefts: Int64Array, runs: Int32Array, options: MatchOptions) -> pa.Array:
-    """Cut the kept runs out of the left articles' text, as lists of strings, one a pair."""
+    """Cut the kept runs out of the text of the articles that come first, as lists of strings, one a pair."""
     shown = runs[:, :, 1] >= options.passage_least
     pair, _ = np.nonzero(shown)
     first, words = runs[shown].astype(np.int64).T
@@ -230,6 +255,9 @@ def _passages(articles: _Articles, lefts: Int64Array, runs: Int32Array, options:
     texts = []
     pieces = places_of(articles.block[article], len(articles.bases))
     for base, here in zip(articles.bases, pieces, strict=True):
+        if not here.size:  # it may have no text
+            texts.append((_NONE, np.zeros(0, np.uint8)))
+            continue
         tokens, text = load(f"{base}.tokens.arrow"), column(load(f"{base}.articles.arrow"), "text")
         texts.append(text_buffers(text))
         row = articles.row[article[here]]

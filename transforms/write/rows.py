@@ -21,7 +21,6 @@ from schemas.state import Kept
 from schemas.tables import ALIASES, ARTICLES, COPIES, MEMBER, PAIRS, REJECTS, REMOVED, STORIES
 from transforms.write.cards import CARDS
 from transforms.write.sources import likely_source
-from transforms.write.versions import VERSIONS
 
 Int64Array = NDArray[np.int64]
 
@@ -89,7 +88,10 @@ def article_rows(order: pa.Table) -> pa.Table:
     """Rows of the table articles."""
     clean = fetch(order, _FROM_CLEAN, "articles")
     made = dict(zip(LABELS, label_columns(order).columns, strict=True))
-    made |= {name: order[name] for name in VERSIONS.names}
+    made["version"] = order["version"]
+    made["supersedes"] = _nullable_ids(
+        pc.replace_with_mask(order["supersedes"], pc.equal(order["supersedes"], 0), None)
+    )
     made["removed_lines"] = pc.cast(pc.list_value_length(clean["removed"]), pa.int32())
     return _ordered(made | {name: clean[name] for name in clean.column_names}, ARTICLES.schema)
 
@@ -276,7 +278,7 @@ LABELS = (
     "story_runner_up_score",
     "format",
 )
-_MADE = {*LABELS, *VERSIONS.names, "removed_lines"}
+_MADE = {*LABELS, "version", "supersedes", "removed_lines"}
 _FROM_CLEAN = [name for name in ARTICLES.schema.names if name not in _MADE] + ["removed"]
 _TOLD = {"story_weakest_link": "weakest_link", "names": "names", "terms": "terms"}
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.io.filesystems import FileSystems
@@ -22,13 +21,14 @@ from schemas.blocks import StoredTable, load, store_new
 from schemas.files import Counted, DataFile, Staged
 from schemas.ids import is_among
 from schemas.labels import Label
-from schemas.state import NOTHING_KEPT, Kept, known_versions, newest
+from schemas.seen import versions
+from schemas.state import NOTHING_KEPT, Kept
 from schemas.tables import REMOVED, TABLES
+from schemas.window import news_after
 from transforms.write import rows
 from transforms.write.parquet import ROW_GROUP_ROWS, write_parquet
 from transforms.write.partitions import MOST_PARTITIONS, Slice, date_unit, partition_slices
 from transforms.write.upon import Edit, absorbed, changes_of, edited, edits, read_file
-from transforms.write.versions import versions
 
 FILE_LIST = "files.json"
 REJECTED_AS = "rejected as "  # and the reason, in the counts
@@ -103,13 +103,11 @@ def plan_files(
     """
     given = {name: load(table.path) for name, table in stored.items()}
     order = rows.article_order(given["catalog"], given["copies"], given["stories"])
-    news = newest(order["published"], kept)
+    news = news_after(order["published"], kept) or None
     changes = changes_of(order, kept, news)
     new = order.filter(pa.array(changes.new))
-    pages = np.unique(new["identity"].to_numpy())
-    numbered = versions(new, known_versions(pages[pages != 0], kept))
-    for name in numbered.column_names:
-        new = new.append_column(name, numbered[name])
+    for name, column in zip(("version", "supersedes"), versions(new, kept), strict=True):
+        new = new.append_column(name, pa.array(column))
     copies = order.filter(pa.array(is_among(order["copy_id"].to_numpy(), changes.copies)))
     stories = order.filter(pa.array(is_among(order["story_id"].fill_null(-1).to_numpy(), changes.stories)))
     unit = date_unit(new["published"], options.max_partitions)

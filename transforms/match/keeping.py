@@ -1,0 +1,284 @@
+"""Keeping: the articles that later runs compare new ones with, as blocks of the state.
+
+A state block has the parts BLOCK_PARTS, row by row the same articles, ascending by id. It is named by their ids, so
+that equal articles make equal files whatever blocks they came in. Blocks are merged log-structured: the run's articles
+become one block, kept blocks of less than twice the rows are merged into it, smallest first, without the articles that
+are no longer open; so an article is copied a few times, whatever there is. A block of which no article is open goes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import apache_beam as beam
+import numba
+import numpy as np
+import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
+from numpy.typing import NDArray
+
+from schemas.barriers import Gather
+from schemas.blocks import BlockRef, StoredTable, concat, load, store, store_new
+from schemas.ids import format_id, stable_hash
+from schemas.state import BLOCK_PARTS, Kept, StateFile, block_name, block_table
+from schemas.window import is_comparable
+from transforms.match.gathering import column, factorise, gather_lists, places_of
+from transforms.match.options import GRAM_BUCKETS, MatchOptions
+from transforms.match.shingles import by_bucket, gram_offsets, hash_grams
+
+Int64Array = NDArray[np.int64]
+
+MOST_ROWS = 1 << 14  # of a block; they are in memory together while it is made: some 12 KB an article
+PLACES = pa.schema(  # of the articles that are comparable
+    [
+        pa.field("article_id", pa.int64(), nullable=False),  # ascending
+        pa.field("block", pa.string(), nullable=False),  # its name
+        pa.field("row", pa.int32(), nullable=False),
+    ]
+)
+_SOURCES = pa.schema(  # where the articles of new blocks are now
+    [
+        pa.field("article_id", pa.int64(), nullable=False),  # ascending
+        pa.field("block", pa.string(), nullable=False),  # BlockRef.base
+        pa.field("row", pa.int32(), nullable=False),
+    ]
+)
+_GROWTH = 2  # a kept block with less than so many times the rows is merged
+
+
+class Task(NamedTuple):
+    """One block to make: rows start..stop of stored _SOURCES."""
+
+    sources: StoredTable
+    start: int
+    stop: int
+
+
+class Plan(NamedTuple):
+    """What becomes of the blocks."""
+
+    sources: StoredTable  # _SOURCES: articles of blocks to be made
+    places: StoredTable  # PLACES: where every comparable article is from now on
+    gone: list[str]  # bases of kept blocks that leave the state
+
+
+@dataclass(eq=False)
+class KeepBlocks(beam.PTransform):  # type: ignore[misc]
+    """Catalog → state blocks, once all parts are stored; gives a dict.
+
+    Takes a dict: `catalog` (one StoredTable of CATALOG rows), `blocks` (signed ones, with what other stages store
+    beside) and whatever else has to be complete first. Gives `files` (StateFile) and `places` (StoredTable of PLACES).
+    """
+
+    options: MatchOptions
+    scratch: str
+    kept: Kept
+
+    @beam.typehints.no_annotations  # Beam warns of hints that are dicts
+    def expand(self, inputs: Mapping[str, beam.PCollection]) -> dict[str, beam.PCollection]:
+        """Wire."""
+        ready = inputs["blocks"] | "Ready" >> Gather(list)
+        catalog = beam.pvalue.AsSingleton(inputs["catalog"])
+        plan = (
+            inputs["catalog"].pipeline
+            | "Once" >> beam.Impulse()
+            | "Plan"
+            >> beam.Map(
+                plan_stored, catalog, beam.pvalue.AsSingleton(ready), self.kept, self.scratch
+            ).with_output_types(Plan)
+        )
+        files = (
+            plan
+            | "Tasks" >> beam.FlatMap(tasks_of).with_output_types(Task)
+            | "Spread" >> beam.Reshuffle()
+            | "Make" >> beam.Map(make_block, self.options, self.scratch).with_output_types(BlockRef)
+            | "Made" >> beam.FlatMap(files_of).with_output_types(StateFile),
+            plan | "Gone" >> beam.FlatMap(gone_files).with_output_types(StateFile),
+        )
+        places = plan | "Places" >> beam.Map(lambda each: each.places).with_output_types(StoredTable)
+        return {"files": files | "Files" >> beam.Flatten(), "places": places}
+
+
+def plan_stored(_once: bytes, catalog: StoredTable, _ready: object, kept: Kept, scratch: str) -> Plan:
+    """`plan_blocks` of a stored catalog, once all blocks are ready."""
+    return plan_blocks(load(catalog.path), kept, scratch)
+
+
+def plan_blocks(catalog: pa.Table, kept: Kept, scratch: str) -> Plan:
+    """Decide which articles go to new blocks.
+
+    Args:
+      catalog: CATALOG rows, ascending by id: the run's own and all kept ones.
+      kept: what the run adds to.
+      scratch: where the plan waits.
+    """
+    entries = catalog.select(_SOURCES.names).filter(pa.array(is_comparable(catalog, kept)))
+    number, names = factorise(entries["block"])
+    known = {ref.base: 0 for ref in kept.blocks}  # open rows
+    rows = np.bincount(number, minlength=len(names))
+    open_rows = known | {name: int(rows[at]) for at, name in enumerate(names) if name in known}
+    written = {name for name in names if name not in known and name}
+    total = sum(int(rows[at]) for at, name in enumerate(names) if name in written)
+    for base, size in sorted(open_rows.items(), key=lambda each: (each[1], block_name(each[0]))):
+        if size and total and size < _GROWTH * total and size + total <= MOST_ROWS:
+            written.add(base)
+            total += size
+    moves = np.array([name in written for name in names], bool)[number]
+    staying = entries.filter(pa.array(~moves & np.array([bool(name) for name in names], bool)[number]))
+    number, stay = factorise(staying["block"])
+    named = pa.array([block_name(base) for base in stay], pa.string()).take(pa.array(number))
+    sources = entries.filter(pa.array(moves)).combine_chunks()
+    places = [pa.table([staying["article_id"], named, staying["row"]], schema=PLACES)]
+    for start, stop in _shares(sources.num_rows):
+        ids = sources["article_id"].slice(start, stop - start)
+        rows = pa.array(np.arange(len(ids), dtype=np.int32))
+        places.append(pa.table([ids, pa.array([_name(ids.to_numpy())] * len(ids), pa.string()), rows], schema=PLACES))
+    return Plan(
+        store_new(sources, scratch, "to-keep"),
+        store_new(concat(places, PLACES).sort_by("article_id"), scratch, "places"),
+        sorted(base for base, size in open_rows.items() if base in written or not size),
+    )
+
+
+def tasks_of(plan: Plan) -> Iterator[Task]:
+    """The blocks to make."""
+    for start, stop in _shares(plan.sources.rows):
+        yield Task(plan.sources, start, stop)
+
+
+def _shares(rows: int) -> Iterator[tuple[int, int]]:
+    """Equal shares, none above MOST_ROWS."""
+    shares = -(-rows // MOST_ROWS)
+    for share in range(shares):
+        yield rows * share // shares, rows * (share + 1) // shares
+
+
+def _name(ids: Int64Array) -> str:
+    return format_id(stable_hash("block", ids.tobytes()))
+
+
+def make_block(task: Task, options: MatchOptions, scratch: str) -> BlockRef:
+    """Copy the parts of some articles into one new block in scratch."""
+    entries = load(task.sources.path).slice(task.start, task.stop - task.start)
+    ids = entries["article_id"].to_numpy()
+    ref = BlockRef(FileSystems.join(scratch, _name(ids)), ids.size)
+    block, names = factorise(entries["block"])
+    row = entries["row"].to_numpy().astype(np.int64)
+    sources = [BlockRef(name, 0) for name in names]
+    offsets, tokens = _tokens(sources, block, row)
+    store(tokens, ref.part("tokens"))
+    store(_signed(sources, block, row), ref.part("signed"))
+    store(_keys(sources, block, row, options), ref.part("keys"))
+    store(_grams(tokens, offsets), ref.part("grams"))
+    for part in _beside(sources[0]):
+        tables = [load(source.part(part)) for source in sources]
+        members = places_of(block, len(sources))
+        taken = pa.concat_tables([t.take(pa.array(row[at])) for t, at in zip(tables, members, strict=True)])
+        back = np.argsort(np.concatenate(members), kind="stable")
+        store(taken.combine_chunks().take(pa.array(back)), ref.part(part))
+    return ref
+
+
+def files_of(ref: BlockRef) -> Iterator[StateFile]:
+    """The files of a block that comes."""
+    for part in (*BLOCK_PARTS[:4], *_beside(ref)):
+        yield StateFile(block_table(part), block_name(ref.base), ref.part(part))
+
+
+def gone_files(plan: Plan) -> Iterator[StateFile]:
+    """The files of the blocks that go."""
+    for base in plan.gone:
+        for part in (*BLOCK_PARTS[:4], *_beside(BlockRef(base, 0))):
+            yield StateFile(block_table(part), block_name(base), replaces=BlockRef(base, 0).part(part))
+
+
+def keys_rule(options: MatchOptions) -> bytes:
+    """What the keys of an article depend on; keys of different rules must never meet."""
+    chosen = ("bands", "furniture_articles", "frequency_cap", "min_evidence", "quote_words", "key_buckets")
+    return "/".join([str(options.signature), *(f"{name}={getattr(options, name)}" for name in chosen)]).encode()
+
+
+def _beside(ref: BlockRef) -> list[str]:
+    """The parts that other stages store: all blocks of a run have the same."""
+    return [part for part in BLOCK_PARTS[4:] if FileSystems.exists(ref.part(part))]
+
+
+def _tokens(sources: list[BlockRef], block: Int64Array, row: Int64Array) -> tuple[Int64Array, pa.Table]:
+    tables = [load(source.part("tokens")) for source in sources]
+    offsets, words = gather_lists([column(table, "word") for table in tables], block, row)
+    _, flags = gather_lists([column(table, "flags") for table in tables], block, row)
+    return offsets, pa.table({"word": _lists(offsets, words.view(np.uint32)), "flags": _lists(offsets, flags)})
+
+
+def _signed(sources: list[BlockRef], block: Int64Array, row: Int64Array) -> pa.Table:
+    tables = [load(source.part("signed")) for source in sources]
+    bounds, frequency = gather_lists([column(table, "frequency") for table in tables], block, row)
+    text = np.empty(row.size, np.int64)
+    signatures = np.empty((row.size, column(tables[0], "signature").type.list_size), np.uint32)
+    for table, members in zip(tables, places_of(block, len(tables)), strict=True):
+        text[members] = table["text"].to_numpy()[row[members]]
+        signatures[members] = (
+            column(table, "signature").values.to_numpy().reshape(-1, signatures.shape[1])[row[members]]
+        )
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(signatures.reshape(-1)), signatures.shape[1])
+    columns = {"text": pa.array(text), "frequency": _lists(bounds, frequency.view(np.uint16)), "signature": flat}
+    return pa.table(columns).replace_schema_metadata(tables[0].schema.metadata)
+
+
+def _keys(sources: list[BlockRef], block: Int64Array, row: Int64Array, options: MatchOptions) -> pa.Table:
+    keys, rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.int32)]
+    for source, members in zip(sources, places_of(block, len(sources)), strict=True):
+        table = load(source.part("keys"))
+        of = table["row"].to_numpy()
+        moved = np.full(max(of.max(initial=-1), row[members].max(initial=-1)) + 1, -1, np.int32)
+        moved[row[members]] = members
+        chosen = moved[of] >= 0
+        keys.append(table["key"].to_numpy()[chosen])
+        rows.append(moved[of[chosen]])
+    key, at = np.concatenate(keys), np.concatenate(rows)
+    order = np.lexsort((key, at))
+    return _bucketed("key", key[order], at[order], options.key_buckets, {b"rule": keys_rule(options)})
+
+
+def _grams(tokens: pa.Table, offsets: Int64Array) -> pa.Table:
+    words = column(tokens, "word").values.to_numpy()
+    bounds = gram_offsets(offsets)
+    grams, rows = _distinct(hash_grams(words, offsets), bounds)
+    return _bucketed("gram", grams, rows, GRAM_BUCKETS, {})
+
+
+def _bucketed(
+    name: str, hashes: NDArray[np.uint64], rows: NDArray[np.int32], buckets: int, about: Mapping[bytes, bytes]
+) -> pa.Table:
+    order, hashes, bounds = by_bucket(hashes, buckets)
+    schema = pa.schema({name: pa.uint64(), "row": pa.int32()}, {b"buckets": bounds.tobytes(), **about})
+    return pa.table([hashes, rows[order]], schema=schema)
+
+
+def _lists(offsets: Int64Array, values: NDArray[np.generic]) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values))
+
+
+@numba.njit(cache=True, nogil=True)
+def _distinct(grams, bounds):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
+    """Each gram of an article once, in the order of the articles, and the article of each."""
+    most = 1
+    for row in range(bounds.size - 1):
+        most = max(most, bounds[row + 1] - bounds[row])
+    room = 16
+    while room < 2 * most:
+        room *= 2
+    table, owner = np.zeros(room, np.uint64), np.full(room, -1, np.int32)
+    kept, rows = np.empty(grams.size, np.uint64), np.empty(grams.size, np.int32)
+    size = 0
+    for row in range(bounds.size - 1):
+        for at in range(bounds[row], bounds[row + 1]):
+            gram = grams[at]
+            slot = np.int64((gram >> np.uint64(16)) & np.uint64(room - 1))
+            while owner[slot] == row and table[slot] != gram:
+                slot = (slot + 1) & (room - 1)
+            if owner[slot] != row:
+                owner[slot], table[slot] = row, gram
+                kept[size], rows[size] = gram, row
+                size += 1
+    return kept[:size].copy(), rows[:size].copy()
