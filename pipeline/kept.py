@@ -105,7 +105,7 @@ def leaving(root: Path, base: Manifest, kept: Kept, staged: list[Staged]) -> fro
     """
     if not kept.blocks:
         return frozenset(file.path for file in base.state if file.table not in _OF_OUTLETS)
-    return frozenset(Path(each.replaces).relative_to(root).as_posix() for each in staged if each.replaces)
+    return frozenset(Path(path).relative_to(root).as_posix() for each in staged for path in each.replaces)
 
 
 def _tables_of_articles(base: Manifest) -> list[str]:

@@ -38,6 +38,7 @@ def catalog_of(refs: Sequence[BlockRef]) -> pa.Table:
             articles["outlet"],
             articles["date_published"],
             articles["words"],
+            articles["date_modified"],
         ]
         tables.append(pa.table(columns, schema=CATALOG))
     return concat(tables, CATALOG).sort_by("article_id")

@@ -89,9 +89,8 @@ def article_rows(order: pa.Table) -> pa.Table:
     clean = fetch(order, _FROM_CLEAN, "articles")
     made = dict(zip(LABELS, label_columns(order).columns, strict=True))
     made["version"] = order["version"]
-    made["supersedes"] = _nullable_ids(
-        pc.replace_with_mask(order["supersedes"], pc.equal(order["supersedes"], 0), None)
-    )
+    first = pc.equal(order["supersedes"], 0)
+    made["supersedes"] = _nullable_ids(pc.if_else(first, pa.scalar(None, pa.int64()), order["supersedes"]))
     made["removed_lines"] = pc.cast(pc.list_value_length(clean["removed"]), pa.int32())
     return _ordered(made | {name: clean[name] for name in clean.column_names}, ARTICLES.schema)
 

@@ -52,7 +52,7 @@ def copy_file(part: StateFile, staging: str) -> Staged:
       OSError: the file system refused, for example because it is full.
     """
     if not part.path:
-        return Staged(DataFile(part.table, part.partition, 0, "", 0, 0, ""), part.replaces)
+        return Staged(DataFile(part.table, part.partition, 0, "", 0, 0, ""), (part.replaces,))
     name = f"{part.partition}.{part.table.removeprefix('block_')}.arrow"
     attempt = FileSystems.join(staging, f"{name}.{uuid.uuid4().hex}")
     digest, size = xxhash.xxh3_128(), 0
@@ -69,4 +69,4 @@ def copy_file(part: StateFile, staging: str) -> Staged:
             os.fsync(sink.fileno())
     FileSystems.rename([attempt], [FileSystems.join(staging, name)])
     file = DataFile(part.table, part.partition, 0, name, load(part.path).num_rows, size, f"xxh3:{digest.hexdigest()}")
-    return Staged(file, part.replaces)
+    return Staged(file, (part.replaces,) if part.replaces else ())
