@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from schemas.blocks import CATALOG, COPY_LABELS, STORY_LABELS, load, store_new
+from schemas.blocks import CATALOG, COPY_LABELS, STORY_LABELS, BlockRef, load, store_new
 from schemas.seen import is_seen, latest_of, versions
 from schemas.state import KEPT, SEEN, Kept, StateFile
 from schemas.window import DAY, news_after, seen
@@ -49,8 +49,7 @@ def test_a_new_text_of_a_page_is_its_next_version(tmp_path: Path) -> None:
 
 def test_segments_of_less_than_twice_the_rows_are_merged_and_go(tmp_path: Path) -> None:
     large, small = segment([(n, 0, 1) for n in range(10, 18)], tmp_path), segment([(1, 0, 1), (2, 0, 1)], tmp_path)
-    blocks = (pa.scalar("some"),)  # the run began with blocks
-    kept = Kept(seen=(large, small), blocks=blocks)  # type: ignore[arg-type] -- only that there are some matters
+    kept = Kept(seen=(large, small), blocks=(BlockRef("some", 0),))  # the run began with blocks
     files = list(seen_files(catalog([{"article_id": 20}, {"article_id": 5}]), kept, str(tmp_path)))
     assert [file.replaces for file in files] == [small, ""]
     assert load(files[-1].path)["article_id"].to_pylist() == [1, 2, 5, 20]
