@@ -5,6 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.cli import main
@@ -12,12 +15,17 @@ from pipeline.config import Config
 from pipeline.kept import keep, leaving
 from pipeline.manifests import Manifest
 from pipeline.reading import open_dataset
-from schemas.blocks import load
+from schemas.barriers import GatherTable, Merge
+from schemas.blocks import CATALOG, CLEAN, PAIRS, concat, load, new_block, store, store_new
 from schemas.errors import ContractMismatch
 from schemas.files import DataFile, Staged
 from schemas.state import BLOCK_PARTS, KEPT, kept_articles
-from transforms.clean.kept import kept_catalog
+from transforms.clean.kept import ReadKept, clean_rows, kept_catalog
+from transforms.match.bare import catalog_of, match_blocks
+from transforms.match.candidates import FindCandidates
 from transforms.match.options import MatchOptions, SignatureRule
+from transforms.match.signing import SignArticles
+from transforms.match.verify import VerifyPairs
 
 pytestmark = pytest.mark.whole
 
@@ -43,6 +51,29 @@ def test_a_run_begins_with_the_blocks_that_the_last_one_left(out: Path, tmp_path
     assert kept.news == max(rows["seen"].cast("int64").to_pylist())
     assert sum(load(path).num_rows for path in kept.seen) == base.rows("articles")
     assert kept_catalog(kept).num_rows == rows.num_rows
+
+
+def test_the_graph_finds_with_kept_articles_what_the_bare_functions_find(out: Path, tmp_path: Path) -> None:
+    kept, scratch = keep(out, open_dataset(out), Config(), tmp_path), str(tmp_path)
+    clean = clean_rows(pq.read_table(out / "current" / "articles", partitioning=None))
+    others = pa.array(clean["article_id"].to_numpy() ^ 1)  # the same words under other ids
+    clean = clean.set_column(0, CLEAN.field(0), others)
+    ref = new_block(scratch, clean.num_rows)
+    store(clean, ref.part("articles"))
+    expected = match_blocks([ref], MatchOptions(), scratch, kept)
+    assert expected.num_rows >= clean.num_rows
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        blocks = pipeline | "Blocks" >> beam.Create([ref])
+        entries = pipeline | "New" >> beam.Create([catalog_of([ref])])
+        entries = (entries, (pipeline | ReadKept(kept, scratch))["catalog"]) | Merge(pa.Table)
+        catalog = entries | GatherTable(CATALOG, scratch, "catalog", "article_id")
+        signed = blocks | SignArticles(MatchOptions(), scratch, kept)
+        candidates = signed | {"catalog": catalog} | FindCandidates(MatchOptions(), scratch, kept)
+        verified = {"candidates": candidates, "catalog": catalog} | VerifyPairs(MatchOptions(), kept)
+        _ = verified | "Store" >> beam.Map(store_new, scratch, "found")
+    found = concat([load(str(path)) for path in tmp_path.glob("found-*.arrow")], PAIRS)
+    order = [("left", "ascending"), ("right", "ascending")]
+    assert found.sort_by(order).equals(expected.sort_by(order))
 
 
 def test_what_the_tables_tell_is_what_the_state_says(out: Path, tmp_path: Path) -> None:
