@@ -97,11 +97,11 @@ def pairs_of_bucket(
         piece = part.slice(ends[bucket], ends[bucket + 1] - ends[bucket])
         keys.append(piece["key"].to_numpy())
         articles.append(ranks[ref.base][piece["row"].to_numpy()])
-    own = np.concatenate(keys)
+    own, follow, page_keys = np.concatenate(keys), _follow(catalog, kept), _page_keys(catalog)
     for ref in kept.blocks:
         held, rows = sharing(ref, "keys", bucket, own)
         holders = ranks[ref.base][rows]
-        counts = (holders >= 0) & ~(_follow(catalog, kept)[holders] & (held != _page_keys(catalog)[holders]))
+        counts = (holders >= 0) & ~(follow[holders] & (held != page_keys[holders]))
         keys.append(held[counts])
         articles.append(holders[counts])
     key = np.concatenate(keys)
