@@ -13,7 +13,7 @@ from schemas.blocks import store
 from schemas.ids import parse_ids
 from schemas.labels import Relation
 from schemas.state import KEPT, SEEN, Kept
-from schemas.window import DAY
+from schemas.window import AHEAD
 from transforms.clean.addresses import identity_of
 
 Int64Array = NDArray[np.int64]
@@ -27,7 +27,6 @@ _KINDS = {
     "copy_similarity": pa.float32(),
     "weakest_link": pa.float32(),
 }
-_AHEAD = 2 * DAY  # of the clock; as `schemas.window` has it
 _RELATIONS = pa.array([str(relation) for relation in Relation])
 
 
@@ -44,7 +43,7 @@ def adopted(kept: Kept, folder: Path) -> Kept:
     articles = tables["articles"].take(pc.sort_indices(tables["articles"]["article_id"]))
     identity = np.array([identity_of(url) for url in articles["url"].to_pylist()], np.int64)
     times = articles["date_published"].cast(pa.int64())
-    believed = times.filter(pc.less_equal(times, kept.now + _AHEAD).fill_null(False))
+    believed = times.filter(pc.less_equal(times, kept.now + AHEAD).fill_null(False))
     news = pc.max(believed).as_py() or kept.now
     rows = kept_rows(articles, tables["copies"], identity, news, kept)
     return kept._replace(
@@ -61,7 +60,7 @@ def kept_rows(articles: pa.Table, copies: pa.Table, identity: Int64Array, news: 
     stories = np.zeros(articles.num_rows, np.int64)
     stories[known] = parse_ids(articles["story_id"].drop_null())
     times = articles["date_published"].cast(pa.int64())
-    seen = pc.if_else(pc.less_equal(times, kept.now + _AHEAD), times, news).fill_null(news)
+    seen = pc.if_else(pc.less_equal(times, kept.now + AHEAD), times, news).fill_null(news)
     _, group = np.unique(np.where(known, stories, made["copy_id"]), return_inverse=True)
     alive = np.zeros(group.max(initial=-1) + 1, bool)
     alive[group[seen.to_numpy() >= news - kept.window]] = True

@@ -54,16 +54,17 @@ def build(
       folders: where workers meet.
     """
     scratch, staging, state, earlier, kept = folders
+    known = kept._replace(files=())  # without the list of files, which grows with history
     read = pipeline | "Inputs" >> beam.Create(items, reshuffle=False) | "Read" >> ReadArticles(config.read)
-    clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier, kept)
+    clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier, known)
     old = pipeline | "Kept" >> ReadKept(kept, scratch)
     blocks = (clean["blocks"], old["blocks"]) | "All blocks" >> Merge(BlockRef)
     entries = (clean["catalog"], old["catalog"]) | "All articles" >> Merge(pa.Table)
     blocks |= "Cards" >> StoreCards()
     catalog = entries | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
-    signed = blocks | "Sign" >> SignArticles(config.match, scratch, kept)
-    candidates = signed | {"catalog": catalog} | "Find" >> FindCandidates(config.match, scratch, kept)
-    verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match, kept)
+    signed = blocks | "Sign" >> SignArticles(config.match, scratch, known)
+    candidates = signed | {"catalog": catalog} | "Find" >> FindCandidates(config.match, scratch, known)
+    verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match, known)
     pairs = verified | "Keep" >> StoreBlocks(scratch, "pairs")
     linked = pairs | "Link" >> LinkArticles(config.copies, kept, scratch)
     grouped = {"links": linked["links"], "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch)
@@ -83,9 +84,9 @@ def build(
     results = {"catalog": catalog, "copies": copies, "stories": stories, "pairs": shown, "rejects": rejects}
     results["aliases"] = aliases
     stored = {"blocks": signed["signed"], "catalog": catalog, "copies": copies, "stories": stories}
-    words = stored | "Blocks" >> KeepBlocks(config.match, scratch, kept)
+    words = stored | "Blocks" >> KeepBlocks(config.match, scratch, known)
     to_keep = stored | {"texts": signed["documents"], "places": words["places"]}
-    open_articles = to_keep | "Open" >> KeepArticles(kept, scratch)
+    open_articles = to_keep | "Open" >> KeepArticles(known, scratch)
     learned = clean["state"], linked["state"], words["files"], open_articles
     learned | "Learned" >> Merge(StatePart | StateFile) | "State" >> WriteState(state)
     return results | "Write" >> WriteTables(config.write, scratch, staging, kept)

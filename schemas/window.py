@@ -16,7 +16,7 @@ Int64Array = NDArray[np.int64]
 
 DAY = 86_400_000_000  # µs
 _UNKNOWN = np.iinfo(np.int64).max
-_AHEAD = 2 * DAY  # of the clock: time zones, and embargoes that are published early
+AHEAD = 2 * DAY  # of the clock: time zones, and embargoes that are published early
 
 
 def news_after(published: pa.ChunkedArray, kept: Kept) -> int:
@@ -46,4 +46,4 @@ def _times(published: pa.ChunkedArray) -> Int64Array:
 
 
 def _is_believed(times: Int64Array, kept: Kept) -> NDArray[np.bool_]:
-    return (times != _UNKNOWN) & ((times <= kept.now + _AHEAD) | (not kept.now))
+    return (times != _UNKNOWN) & ((times <= kept.now + AHEAD) | (not kept.now))

@@ -26,10 +26,10 @@ from schemas.barriers import Gather, GroupBuckets, StoreBuckets
 from schemas.blocks import BlockRef, StoredTable, load, store_new
 from schemas.ids import is_among
 from schemas.state import NOTHING_KEPT, Kept, kept_articles
-from transforms.match.documents import read_documents
+from transforms.match.documents import first_of_group, placed, read_documents
 from transforms.match.frequencies import bucket_bounds, sharing
 from transforms.match.gathering import factorise, places_of
-from transforms.match.keys import BAND_BIT
+from transforms.match.keys import BAND_BIT, identity_keys
 from transforms.match.options import MatchOptions
 from transforms.match.shingles import by_bucket
 
@@ -97,12 +97,13 @@ def pairs_of_bucket(
         piece = part.slice(ends[bucket], ends[bucket + 1] - ends[bucket])
         keys.append(piece["key"].to_numpy())
         articles.append(ranks[ref.base][piece["row"].to_numpy()])
-    own = np.concatenate(keys)
+    own, follow, page_keys = np.concatenate(keys), _follow(catalog, kept), _page_keys(catalog)
     for ref in kept.blocks:
         held, rows = sharing(ref, "keys", bucket, own)
         holders = ranks[ref.base][rows]
-        keys.append(held[holders >= 0])
-        articles.append(holders[holders >= 0])
+        counts = (holders >= 0) & ~(follow[holders] & (held != page_keys[holders]))
+        keys.append(held[counts])
+        articles.append(holders[counts])
     key = np.concatenate(keys)
     order = np.argsort(key)
     key, article = key[order], np.concatenate(articles)[order]
@@ -197,6 +198,26 @@ def _ranks(catalog: StoredTable, kept: Kept) -> dict[str, Int64Array]:
 def _are_new(catalog: StoredTable, kept: Kept) -> NDArray[np.bool_]:
     """By rank, whether no earlier run kept the article."""
     return ~is_among(load(catalog.path)["article_id"].to_numpy(), kept_articles(kept)["article_id"].to_numpy())
+
+
+@functools.lru_cache(maxsize=1)
+def _follow(catalog: StoredTable, kept: Kept) -> NDArray[np.bool_]:
+    """By rank, whether an article of a kept block has the words of another one that leads it."""
+    known = kept_articles(kept)
+    known = known.take(placed(known, kept.blocks)[0])
+    ids = known["article_id"].to_numpy()
+    follows = ~first_of_group(ids, known["text"].to_numpy(), np.zeros(ids.size, bool))
+    return is_among(load(catalog.path)["article_id"].to_numpy(), np.sort(ids[follows]))
+
+
+@functools.lru_cache(maxsize=1)
+def _page_keys(catalog: StoredTable) -> NDArray[np.uint64]:
+    """By rank, the key of an article's identity; 0 for none."""
+    identity = load(catalog.path)["identity"].to_numpy()
+    keys, rows = identity_keys(identity)
+    every = np.zeros(identity.size, np.uint64)
+    every[rows] = keys
+    return every
 
 
 def _spread(pairs: pa.Table, buckets: int) -> Iterator[tuple[int, pa.Table]]:

@@ -131,6 +131,34 @@ def count_grams(
     return _count(grams, articles, order, bounds, counted, outlets, furniture_articles)
 
 
+def raise_frequencies(
+    grams: UInt64Array, frequency: UInt16Array, offsets: Int64Array, kept: NDArray[np.bool_]
+) -> UInt16Array:
+    """Give the grams of kept articles the frequency that new ones have them with, where that is higher.
+
+    What is stored of a kept article was counted when it came: a gram that it alone had may be shared now.
+
+    Args:
+      grams: article by article.
+      frequency: of each, with `FURNITURE_BIT`.
+      offsets: shape (articles + 1,).
+      kept: shape (articles,).
+    """
+    if not kept.any():
+        return frequency
+    old = np.repeat(kept, np.diff(offsets))
+    at = np.flatnonzero(old)
+    at = at[may_be_among(grams[at], grams[~old])]
+    known, first = np.unique(grams[~old], return_index=True)
+    place = np.minimum(np.searchsorted(known, grams[at]), max(0, known.size - 1))
+    same = known[place] == grams[at]
+    at, place = at[same], place[same]
+    count = frequency[~old][first][place] & LARGEST
+    raised = frequency.copy()
+    raised[at] = np.maximum(frequency[at] & LARGEST, count) | (frequency[at] & FURNITURE_BIT)
+    return raised
+
+
 @numba.njit(cache=True, nogil=True)
 def _articles_of(at, bounds, first):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 -- numba infers
     articles = np.empty(at.size, np.int32)

@@ -23,8 +23,9 @@ from schemas.ids import format_id, stable_hash
 from schemas.state import BLOCK_PARTS, Kept, StateFile, block_name, block_table
 from schemas.window import is_comparable
 from transforms.match.gathering import column, factorise, gather_lists, places_of
-from transforms.match.options import GRAM_BUCKETS, MatchOptions
-from transforms.match.shingles import by_bucket, gram_offsets, hash_grams
+from transforms.match.keys import band_keys, each_once, fingerprint_keys, identity_keys
+from transforms.match.options import GRAM_BUCKETS, PASSAGE, MatchOptions
+from transforms.match.shingles import by_bucket, gram_offsets, hash_grams, hash_passages, shareable_passages, winnow
 
 Int64Array = NDArray[np.int64]
 
@@ -39,6 +40,7 @@ PLACES = pa.schema(  # of the articles that are comparable
 _SOURCES = pa.schema(  # where the articles of new blocks are now
     [
         pa.field("article_id", pa.int64(), nullable=False),  # ascending
+        pa.field("identity", pa.int64(), nullable=False),
         pa.field("block", pa.string(), nullable=False),  # BlockRef.base
         pa.field("row", pa.int32(), nullable=False),
     ]
@@ -167,9 +169,12 @@ def make_block(task: Task, options: MatchOptions, scratch: str) -> BlockRef:
     sources = [BlockRef(name, 0) for name in names]
     offsets, tokens = _tokens(sources, block, row)
     store(tokens, ref.part("tokens"))
-    store(_signed(sources, block, row), ref.part("signed"))
-    store(_keys(sources, block, row, options), ref.part("keys"))
-    store(_grams(tokens, offsets), ref.part("grams"))
+    signed = _signed(sources, block, row)
+    store(signed, ref.part("signed"))
+    grams, bounds = hash_grams(column(tokens, "word").values.to_numpy(), offsets), gram_offsets(offsets)
+    store(_keys(grams, bounds, signed, entries["identity"].to_numpy(), options), ref.part("keys"))
+    distinct, rows = _distinct(grams, bounds)
+    store(_bucketed("gram", distinct, rows, GRAM_BUCKETS, {}), ref.part("grams"))
     for part in _beside(sources[0]):
         tables = [load(source.part(part)) for source in sources]
         members = places_of(block, len(sources))
@@ -225,26 +230,21 @@ def _signed(sources: list[BlockRef], block: Int64Array, row: Int64Array) -> pa.T
     return pa.table(columns).replace_schema_metadata(tables[0].schema.metadata)
 
 
-def _keys(sources: list[BlockRef], block: Int64Array, row: Int64Array, options: MatchOptions) -> pa.Table:
-    keys, rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.int32)]
-    for source, members in zip(sources, places_of(block, len(sources)), strict=True):
-        table = load(source.part("keys"))
-        of = table["row"].to_numpy()
-        moved = np.full(max(of.max(initial=-1), row[members].max(initial=-1)) + 1, -1, np.int32)
-        moved[row[members]] = members
-        chosen = moved[of] >= 0
-        keys.append(table["key"].to_numpy()[chosen])
-        rows.append(moved[of[chosen]])
-    key, at = np.concatenate(keys), np.concatenate(rows)
-    order = np.lexsort((key, at))
-    return _bucketed("key", key[order], at[order], options.key_buckets, {b"rule": keys_rule(options)})
-
-
-def _grams(tokens: pa.Table, offsets: Int64Array) -> pa.Table:
-    words = column(tokens, "word").values.to_numpy()
-    bounds = gram_offsets(offsets)
-    grams, rows = _distinct(hash_grams(words, offsets), bounds)
-    return _bucketed("gram", grams, rows, GRAM_BUCKETS, {})
+def _keys(
+    grams: NDArray[np.uint64], bounds: Int64Array, signed: pa.Table, identity: Int64Array, options: MatchOptions
+) -> pa.Table:
+    """The keys of articles, each of which may come to lead and to share what nobody else has yet."""
+    values = column(signed, "signature").values.to_numpy()
+    bands, band_rows = band_keys(values.reshape(identity.size, -1), options.bands)
+    frequency = column(signed, "frequency").values.to_numpy()
+    passages, shareable = hash_passages(grams, bounds), shareable_passages(frequency, bounds, options.frequency_cap, 1)
+    chosen = np.flatnonzero(winnow(passages, bounds, options.quote_words - PASSAGE + 1) & shareable)
+    prints, print_rows = each_once(
+        fingerprint_keys(passages[chosen]), (np.searchsorted(bounds, chosen, side="right") - 1).astype(np.int32)
+    )
+    known, known_rows = identity_keys(identity)
+    keys, rows = np.concatenate([bands, prints, known]), np.concatenate([band_rows, print_rows, known_rows])
+    return _bucketed("key", keys, rows, options.key_buckets, {b"rule": keys_rule(options)})
 
 
 def _bucketed(

@@ -45,6 +45,15 @@ def identity_keys(identity: Int64Array) -> tuple[UInt64Array, Int32Array]:
     return mix(identity[rows].view(np.uint64) ^ _IDENTITY) & ~BAND_BIT, rows
 
 
+def each_once(keys: UInt64Array, rows: Int32Array) -> tuple[UInt64Array, Int32Array]:
+    """Each key of a row once: a passage that an article repeats must not look like many articles."""
+    order = np.lexsort((keys, rows))
+    keys, rows = keys[order], rows[order]
+    first = np.ones(keys.size, np.bool_)
+    first[1:] = (keys[1:] != keys[:-1]) | (rows[1:] != rows[:-1])
+    return keys[first], rows[first]
+
+
 def mix(values: UInt64Array) -> UInt64Array:
     """Spread 64-bit values over all bits. Source: murmur3's finalizer, first half."""
     values = (values ^ (values >> np.uint64(32))) * _MIX

@@ -65,10 +65,10 @@ def hash_passages(grams: UInt64Array, offsets: Int64Array) -> UInt64Array:
     return _hash_passages(grams, offsets, _MULTIPLIERS[0])
 
 
-def shareable_passages(frequency: UInt16Array, offsets: Int64Array, cap: int) -> NDArray[np.bool_]:
-    """Whether the passage at each gram can stand in 2..`cap` articles, judged by its first gram and its last."""
+def shareable_passages(frequency: UInt16Array, offsets: Int64Array, cap: int, least: int = 2) -> NDArray[np.bool_]:
+    """Whether the passage at each gram can stand in `least`..`cap` articles, judged by its first gram and its last."""
     step = PASSAGE - SHINGLE
-    shareable = (frequency > 1) & (frequency <= cap)  # furniture is above any cap
+    shareable = (frequency >= least) & (frequency <= cap)  # furniture is above any cap
     shareable[:-step] &= shareable[step:]
     shareable[_last_grams(offsets, step)] = False
     return shareable

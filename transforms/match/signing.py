@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from schemas.barriers import Gather
 from schemas.blocks import BlockRef, StoredTable, concat, load, store, store_new
@@ -22,7 +21,7 @@ from schemas.state import NOTHING_KEPT, Kept
 from transforms.match.documents import DOCUMENTS, outlet_hashes, read_documents
 from transforms.match.frequencies import ANSWERS, count_bucket, grams_table, read_frequencies
 from transforms.match.gathering import column
-from transforms.match.keys import band_keys, fingerprint_keys, identity_keys
+from transforms.match.keys import band_keys, each_once, fingerprint_keys, identity_keys
 from transforms.match.minhash import sign
 from transforms.match.options import GRAM_BUCKETS, PASSAGE, MatchOptions
 from transforms.match.shingles import (
@@ -37,10 +36,6 @@ from transforms.match.shingles import (
     winnow,
 )
 from transforms.match.words import split_words
-
-Int32Array = NDArray[np.int32]
-Int64Array = NDArray[np.int64]
-UInt64Array = NDArray[np.uint64]
 
 
 @dataclass(eq=False)
@@ -158,7 +153,7 @@ def sign_block(
     shareable = shareable_passages(frequency, offsets, cap)
     chosen = np.flatnonzero(winnow(passages, offsets, options.quote_words - PASSAGE + 1) & shareable)
     chosen_rows = (np.searchsorted(offsets, chosen, side="right") - 1).astype(np.int32)
-    prints, print_rows = _once(fingerprint_keys(passages[chosen]), chosen_rows)
+    prints, print_rows = each_once(fingerprint_keys(passages[chosen]), chosen_rows)
     keys, key_rows = np.concatenate([band, prints]), np.concatenate([band_rows, print_rows])
     if not leads.all():
         keys, key_rows = keys[leads[key_rows]], key_rows[leads[key_rows]]
@@ -168,12 +163,3 @@ def sign_block(
     schema = pa.schema({"key": pa.uint64(), "row": pa.int32()}, {b"buckets": ends.tobytes()})
     store(pa.table([keys, key_rows[order]], schema=schema), ref.part("keys"))
     return ref
-
-
-def _once(keys: UInt64Array, rows: Int32Array) -> tuple[UInt64Array, Int32Array]:
-    """Each key of a row once: a passage that an article repeats must not look like many articles."""
-    order = np.lexsort((keys, rows))
-    keys, rows = keys[order], rows[order]
-    first = np.ones(keys.size, np.bool_)
-    first[1:] = (keys[1:] != keys[:-1]) | (rows[1:] != rows[:-1])
-    return keys[first], rows[first]

@@ -18,6 +18,7 @@ from schemas.ids import is_among
 from schemas.labels import RELATION_CODES, Relation
 from schemas.state import NOTHING_KEPT, Kept, kept_articles
 from transforms.match import alignment
+from transforms.match.frequencies import raise_frequencies
 from transforms.match.gathering import column, copy_slices, factorise, gather_lists, places_of
 from transforms.match.minhash import jaccard
 from transforms.match.options import LARGEST, MatchOptions, gram_weights
@@ -121,7 +122,8 @@ def verify_pairs(candidates: pa.Table, catalog: pa.Table, options: MatchOptions,
     table = np.array(gram_weights(articles, options.frequency_cap, LARGEST), np.float32)
     offsets = gram_offsets(gathered.offsets)
     grams = hash_grams(gathered.words, gathered.offsets)
-    prepared = alignment.weigh(grams, gathered.flags, gathered.offsets, gathered.frequency, offsets, table)
+    frequency = raise_frequencies(grams, gathered.frequency, offsets, old)
+    prepared = alignment.weigh(grams, gathered.flags, gathered.offsets, frequency, offsets, table)
     figures, counts, runs = alignment.compare(
         lefts, rights, prepared, offsets, gathered.flags, gathered.offsets, options.passages
     )
