@@ -30,7 +30,15 @@ explain_app = typer.Typer(no_args_is_help=True, help="Say why an article, a pair
 app.add_typer(explain_app, name="explain")
 app.add_typer(snapshots_app, name="snapshots")
 
-Output = Annotated[Path, typer.Argument(metavar="OUT", help="The dataset folder.")]
+
+def _readable(output: Path) -> Path:
+    """The folder to read OUT in."""
+    from pipeline.places import folder_of
+
+    return folder_of(output)
+
+
+Output = Annotated[Path, typer.Argument(metavar="OUT", help="The dataset.", callback=_readable)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="TOML; unknown keys are refused.")]
 
@@ -38,7 +46,7 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", hel
 @app.command("run", epilog="Options of the Beam runner go behind `--`.")
 def run_command(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs or URIs.")],
-    output: Annotated[Path, typer.Option("--output", metavar="OUT", help="The dataset folder.")],
+    output: Annotated[Path, typer.Option("--output", metavar="OUT", help="A folder, or s3://bucket/prefix.")],
     config: ConfigFile = None,
     metadata: Annotated[
         Path | None, typer.Option("--metadata", metavar="FILE", help="CSV or JSONL on the input files.")
@@ -136,7 +144,9 @@ def outlets_command(
 
 
 @app.command("doctor")
-def doctor_command(output: Output = Path(), as_json: AsJson = False) -> None:
+def doctor_command(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The dataset.")] = Path(), as_json: AsJson = False
+) -> None:
     """Check the installation, the machine, and OUT: its disk and every file of its snapshots. Exit 1 if one fails."""
     from pipeline.doctor import examine
 

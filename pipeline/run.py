@@ -1,7 +1,6 @@
 """One batch run: inputs → graph → committed snapshot."""
 
 import contextlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,16 +15,17 @@ import pyarrow.parquet as pq
 from apache_beam.metrics.metric import MetricsFilter
 
 from pipeline.change import Change
-from pipeline.commit import Attempt, Dataset
+from pipeline.commit import Attempt
 from pipeline.config import Config
 from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, noticing_lost_workers, pipeline_options
 from pipeline.failures import explained
 from pipeline.graph import Folders, build
 from pipeline.manifests import Manifest
 from pipeline.metadata import Known, unmatched
-from pipeline.reading import is_all_there, state_files
+from pipeline.places import dataset_at
+from pipeline.reading import state_files
 from schemas.blocks import REJECTED
-from schemas.errors import CommitConflict, CopydeskError, RejectReason, TooManyRejects, UsageError
+from schemas.errors import CommitConflict, CopydeskError, RejectReason, TooManyRejects
 from schemas.files import DataFile
 from schemas.ids import stable_hash
 from schemas.state import EarlierRuns
@@ -84,13 +84,14 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
     plan = plan_inputs(request.inputs, request.known, request.config.read.split_bytes)
     idle = unmatched(request.known, (uri for uri, *_ in plan.fingerprint))
     run_id = _run_id(request, plan)
-    dataset = Dataset(_local_folder(request.output))
+    dataset = dataset_at(request.output)
     with dataset.attempt() as attempt:
         base = dataset.base(attempt)
-        if base and base.run_id == run_id and is_all_there(dataset.root, base):
+        if base and base.run_id == run_id and dataset.is_whole(base):
             return Result(base, repeated=True, unmatched=idle)
         earlier = EarlierRuns(run=attempt.base + 1)
         if base and not request.fresh_memory:
+            dataset.fetch(base.state)
             known = state_files(dataset.root, base)
             earlier = earlier._replace(files=tuple((f.table, int(f.partition), str(path)) for f, path in known))
         if watch:
@@ -123,12 +124,6 @@ def _run_id(request: Request, plan: Plan) -> str:
     ]
     parts += ["fresh memory"] * request.fresh_memory
     return f"{stable_hash('run', *parts):016x}"
-
-
-def _local_folder(output: Path) -> Path:
-    if "://" in str(output) or ":/" in str(output):
-        raise UsageError(f"{output}: snapshots can only be committed to a local or mounted folder")
-    return Path(os.path.normpath(output.absolute()))
 
 
 def _refused(plan: Plan) -> pa.Table:
