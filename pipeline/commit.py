@@ -148,7 +148,7 @@ class Dataset:
             if view.name.isdecimal() and int(view.name) not in there:
                 shutil.rmtree(view.rename(view.with_name(f".gone-{view.name}")))
 
-    def sweep(self, named: Collection[str], grace: dt.timedelta) -> Iterator[int]:  # noqa: ARG002 -- locks tell it
+    def sweep(self, named: Collection[str], before: dt.datetime) -> Iterator[int]:  # noqa: ARG002 -- locks tell it
         """Remove the files that no snapshot names; give their sizes."""
         for kind in ("data", "state"):
             for folder in filter(Path.is_dir, (self.root / kind).iterdir()):

@@ -7,6 +7,7 @@ credentials are those of the usual AWS variables and files.
 
 import contextlib
 import datetime as dt
+import functools
 import os
 import re
 import uuid
@@ -50,16 +51,13 @@ class Bucket:
             raise UsageError(f"{uri}: name a bucket and a prefix, as in s3://bucket/news")
         self.uri = uri.rstrip("/")
         self._bucket, self._prefix = found[1], f"{found[2]}/"
-        self._client = _client()
+        settings = frozenset(each for each in os.environ.items() if each[0].startswith("AWS_"))
+        self._client = _client(os.getpid(), settings)
 
     @property
     def endpoint(self) -> str:
         """The address that is spoken to."""
         return str(self._client.meta.endpoint_url)
-
-    def close(self) -> None:
-        """Give up the connections."""
-        self._client.close()
 
     def entries(self, folder: str) -> list[Entry]:
         """The objects of a folder, by name."""
@@ -210,13 +208,16 @@ def _meaning(place: str, answer: dict[str, Any]) -> Exception:
     return StorageFailed(f"{says}: see to the store, and run it again")
 
 
-def _client() -> Any:
+@functools.cache
+def _client(process: int, settings: frozenset[tuple[str, str]]) -> Any:  # noqa: ARG001 -- a child has its own
+    """The client, which takes a third of a second to make."""
     try:
         import boto3  # noqa: PLC0415 -- an extra
         from botocore.config import Config  # noqa: PLC0415
     except ImportError as error:
         raise UsageError("s3:// needs the package boto3: install copydesk[s3]") from error
-    style = {"addressing_style": "path"} if any(map(os.environ.get, _CONFIGURED)) else None  # no bucket.localhost
+    is_other = any(value and name in _CONFIGURED for name, value in settings)
+    style = {"addressing_style": "path"} if is_other else None  # there may be no bucket.localhost
     retries = {"mode": "standard", "total_max_attempts": _TRIES}
     try:
         return boto3.session.Session().client("s3", config=Config(retries=retries, s3=style, max_pool_connections=32))

@@ -177,6 +177,13 @@ class RemoteDataset(Dataset):
             )
         return again
 
+    @contextlib.contextmanager
+    def committing(self) -> Iterator[None]:
+        """One process of this machine at a time changes what is visible; those of others are told by the store."""
+        self._prepare()
+        with super().committing():
+            yield
+
     def drop_views(self) -> None:
         """Nothing: there are no folders of snapshots."""
 
@@ -185,14 +192,13 @@ class RemoteDataset(Dataset):
         alive = live_bases(self.root) if (self.root / "staging").is_dir() else set()
         return {self.shown(), self.newest(), *alive}
 
-    def sweep(self, named: Collection[str], grace: dt.timedelta) -> Iterator[int]:
-        """Remove the objects that no snapshot names, unless they may be of a run alive; give their sizes."""
-        young = self.now() - grace
+    def sweep(self, named: Collection[str], before: dt.datetime) -> Iterator[int]:
+        """Remove the objects from before a time that no snapshot names; give their sizes."""
         old = [
             entry
             for kind in ("data", "state", "staging")
             for entry in self._bucket.entries(kind)
-            if entry.key not in named and entry.modified < young
+            if entry.key not in named and entry.modified < before
         ]
         self._bucket.delete(entry.key for entry in old)
         yield from (entry.bytes for entry in old)
@@ -208,7 +214,6 @@ class RemoteDataset(Dataset):
         if not number:
             raise no_snapshot(self.name)
         manifest = self.manifests.read(number)
-        self._prepare()
         with self.committing():
             files = [file for file in manifest.files if tables is None or file.table in tables]
             self.fetch([*files, *(manifest.state if tables is None else ())])

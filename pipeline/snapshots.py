@@ -4,6 +4,7 @@ History is never rewritten: a rollback is a new snapshot of old files. What is r
 """
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,8 @@ def collect(root: Path, retention: Retention, now: dt.datetime | None = None, *,
 
     Args:
       root: the dataset.
-      retention: what stays. On an object store, where a run alive holds no lock, the grace is for files too.
+      retention: what stays. On an object store, where no lock tells of a run alive, the grace is an hour at least,
+        and for files too.
       now: the time, with its zone; by default that of the dataset's clock.
       dry_run: only say what would go.
 
@@ -144,17 +146,18 @@ def collect(root: Path, retention: Retention, now: dt.datetime | None = None, *,
     if not current:
         raise no_snapshot(dataset.name)
     dataset.manifests.read(current)
+    manifests, now = dataset.manifests, now or dataset.now()
+    retention = replace(retention, grace_hours=max(retention.grace_hours, dataset.least_grace))
     with explained(dataset.root), dataset.committing():
-        manifests = dataset.manifests
-        going = expired(manifests.numbers(), manifests.made(), dataset.in_use(), retention, now or dataset.now())
+        going = expired(manifests.numbers(), manifests.made(), dataset.in_use(), retention, now)
         if dry_run:
             return {"removed": going, "files": 0, "bytes": 0, "dry_run": True}
         manifests.remove(going)
         dataset.drop_views()
         left, damaged = manifests.readable()
         named = {file.path for each in left for file in (*each.files, *each.state)}
-        grace = dt.timedelta(hours=retention.grace_hours)
-        sizes = [] if damaged else list(dataset.sweep(named, grace))
+        before = now - dt.timedelta(hours=retention.grace_hours)
+        sizes = [] if damaged else list(dataset.sweep(named, before))
         return {"removed": going, "files": len(sizes), "bytes": sum(sizes), "dry_run": False}
 
 

@@ -1,0 +1,89 @@
+"""On an object store, too: killed before any request, or several machines at once, nothing is lost or half there."""
+
+import datetime as dt
+import functools
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.retention import Retention
+from pipeline.snapshots import collect
+from schemas.errors import CommitConflict
+from tests.faults.harness import die, ended, fork
+from tests.pipeline.conftest import publish_at, staged
+from tests.pipeline.test_remote import ONE, TWO, ids, keys, named, remote
+
+pytestmark = pytest.mark.faults
+
+LATER = dt.datetime.now(dt.UTC) + dt.timedelta(days=1000)
+
+
+def test_commits_at_once_from_several_machines_are_all_there(prefix: Path, tmp_path: Path) -> None:
+    def add(machine: int) -> int:
+        os.environ["COPYDESK_CACHE"] = str(tmp_path / f"machine-{machine}")
+        for turn in range(4):
+            while not _lands(prefix, {f"{machine}-{turn}": ("c", "s")}):
+                pass
+        return 0
+
+    children = [fork(functools.partial(add, machine)) for machine in range(3)]
+    assert [ended(child) for child in children] == [0, 0, 0]
+    assert ids(prefix) == [f"{machine}-{turn}" for machine in range(3) for turn in range(4)]
+    assert remote(prefix).manifests.numbers() == list(range(1, 13))
+
+
+def test_an_attempt_killed_before_any_request_leaves_a_whole_snapshot_and_is_cleared_by_gc(
+    prefix: Path, tmp_path: Path
+) -> None:
+    publish_at(prefix, ONE)
+    notes = tmp_path / "requests.txt"
+
+    def act(before: Callable[[str], Any]) -> int:
+        dataset = remote(prefix)
+        requests = dataset._bucket._client.meta.events  # noqa: SLF001 -- where a request can be stopped
+        requests.register("before-call.s3", lambda model, **_: before(model.name))
+        with dataset.attempt() as attempt:
+            dataset.commit(attempt, staged(attempt, TWO, removed=frozenset()))
+        return 0
+
+    def doomed(step: int) -> int:
+        left = iter(range(step))
+        return act(lambda _: die() if next(left) == step - 1 else None)
+
+    def noted() -> int:
+        with notes.open("w") as file:
+            return act(lambda name: print(name, file=file))
+
+    assert ended(fork(noted)) == 0
+    steps = notes.read_text().splitlines()
+    assert steps.count("PutObject") == 4  # data, state, manifest, pointer
+    kept = ids(prefix)
+    for step in range(1, len(steps) + 1):
+        assert ended(fork(functools.partial(doomed, step))) == -signal.SIGKILL
+        newest = remote(prefix).manifests.newest()
+        with remote(prefix).attempt():
+            pass  # what the next run begins with: it mends the pointer
+        assert remote(prefix).shown() == newest
+        assert len(ids(prefix)) == len(kept) + 2 * (newest - 2)
+    committed = [at for at, name in enumerate(steps) if name == "PutObject"][2]
+    newest = 2 + len(steps) - 1 - committed
+    assert remote(prefix).manifests.newest() == newest
+    assert len(keys(prefix)) > 2 * newest
+    assert collect(prefix, Retention(1, 0, 0), LATER)["removed"] == list(range(1, newest))
+    assert keys(prefix) == named(remote(prefix).manifests.read(newest))
+
+
+def _lands(prefix: Path, labels: Mapping[str, tuple[str, str | None]]) -> bool:
+    """Add articles to what is there, as one run does; whether it came to that."""
+    dataset = remote(prefix)
+    with dataset.attempt() as attempt:
+        change = staged(attempt, labels, removed=frozenset())
+        try:
+            dataset.commit(attempt, change, lambda _: change)
+        except CommitConflict:
+            return False
+        return True
