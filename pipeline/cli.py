@@ -56,11 +56,16 @@ def run_command(
     fresh_memory: Annotated[
         bool, typer.Option("--fresh-memory", help="Begin without what earlier runs learned of the outlets.")
     ] = False,
+    iceberg: Annotated[
+        str | None, typer.Option("--iceberg", metavar="NAMESPACE", help="Publish the tables to Iceberg, too.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Clean, match and cluster INPUT and commit the tables as the next snapshot of OUT."""
     from pipeline.config import load_config
+    from pipeline.iceberg import publish
     from pipeline.metadata import read_metadata
+    from pipeline.places import dataset_at
     from pipeline.report import Progress, print_run
     from pipeline.run import Request, run
 
@@ -68,6 +73,8 @@ def run_command(
     request = Request(inputs, output, options, known, runner, workers, tuple(_BEAM_FLAGS), fresh_memory)
     with Progress(Console(stderr=True)).live() as progress:
         result = run(request, progress)
+    if iceberg is not None:
+        publish(dataset_at(output), iceberg)
     if result.unmatched:
         more = f" and {len(result.unmatched) - 1} more" if len(result.unmatched) > 1 else ""
         typer.echo(f"copydesk: {metadata}: no input is called {result.unmatched[0]}{more}", err=True)

@@ -304,7 +304,7 @@ class Dataset:
         return shown(self.root) == number
 
     def _prepare(self) -> None:
-        known = {"current", "snapshots", "manifests", "data", "state", "staging"}
+        known = {"current", "snapshots", "manifests", "data", "state", "staging", "iceberg"}
         if self.root.exists() and not self.root.is_dir():
             raise UsageError(f"{self.root}: is not a folder")
         strangers = sorted(p.name for p in self.root.iterdir() if p.name not in known) if self.root.exists() else []
