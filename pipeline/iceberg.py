@@ -21,7 +21,7 @@ _CATALOGUE = "copydesk"
 _NUMBER = "copydesk.snapshot"
 _RUN = "copydesk.run-id"
 _PROPERTIES = {
-    "commit.retry.num-retries": "0",  # a retry would add the files once more, upon what another one added
+    "commit.retry.num-retries": "0",  # who is overtaken has seen another table, and must not add files to this one
     "write.metadata.delete-after-commit.enabled": "true",
 }
 

@@ -13,7 +13,8 @@ import pytest
 from pipeline.retention import Retention
 from pipeline.snapshots import collect
 from schemas.errors import CommitConflict
-from tests.faults.harness import die, ended, fork
+from tests.faults.conftest import Corpus
+from tests.faults.harness import die, ended, fork, run, verb
 from tests.pipeline.conftest import publish_at, staged
 from tests.pipeline.test_remote import ONE, TWO, ids, keys, named, remote
 
@@ -75,6 +76,23 @@ def test_an_attempt_killed_before_any_request_leaves_a_whole_snapshot_and_is_cle
     assert len(keys(prefix)) > 2 * newest
     assert collect(prefix, Retention(1, 0, 0), LATER)["removed"] == list(range(1, newest))
     assert keys(prefix) == named(remote(prefix).manifests.read(newest))
+
+
+def test_of_two_runs_at_once_on_different_machines_both_land(
+    prefix: Path, before: tuple[Corpus, Path], after: Corpus, third: Corpus, tmp_path: Path
+) -> None:
+    def on(machine: str) -> None:
+        os.environ["COPYDESK_CACHE"] = str(tmp_path / machine)
+
+    assert ended(run(before[0].path, prefix)) == 0
+    both = [run(each.path, prefix, before=functools.partial(on, name)) for each, name in ((after, "a"), (third, "b"))]
+    assert [ended(child) for child in both] == [0, 0]
+    assert remote(prefix).manifests.numbers() == [1, 2, 3]
+    runs = {remote(prefix).manifests.read(number).run_id for number in (1, 2, 3)}
+    assert len(runs) == 3
+    assert ids(prefix) in [after.ids, third.ids]
+    assert verb(["snapshots", str(prefix), "verify"])[0] == 0
+    assert keys(prefix) == set().union(*(named(remote(prefix).manifests.read(number)) for number in (1, 2, 3)))
 
 
 def _lands(prefix: Path, labels: Mapping[str, tuple[str, str | None]]) -> bool:

@@ -26,8 +26,8 @@ from schemas.errors import NotShown, UsageError
 from schemas.files import DataFile
 from schemas.tables import TABLES
 
-exceptions = pytest.importorskip("pyiceberg.exceptions")
 catalog = pytest.importorskip("pyiceberg.catalog", reason="pyiceberg is not installed: pip install copydesk[iceberg]")
+exceptions = pytest.importorskip("pyiceberg.exceptions")
 
 Record = dict[str, Any]
 Write = Callable[[Path, list[Record]], Path]
