@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from schemas.errors import CopydeskError, StorageFailed, UsageError
 
-LANES = 8  # requests at a time
+LANES = 8  # files at a time
+_PARTS = 4  # of a large file at a time
 _TRIES = 5  # of a put that the store refuses only because another one is under way
 _CONFIGURED = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _DELETED_AT_ONCE = 1000  # the most that S3 takes
@@ -52,7 +53,7 @@ class Bucket:
         self.uri = uri.rstrip("/")
         self._bucket, self._prefix = found[1], f"{found[2]}/"
         settings = frozenset(each for each in os.environ.items() if each[0].startswith("AWS_"))
-        self._client = _client(os.getpid(), settings)
+        self._client, self._parts = _client(os.getpid(), settings)
 
     @property
     def endpoint(self) -> str:
@@ -87,7 +88,7 @@ class Bucket:
           OSError: the disk refused.
         """
         with self._explained(key):
-            self._client.download_file(self._bucket, self._prefix + key, str(path))
+            self._client.download_file(self._bucket, self._prefix + key, str(path), Config=self._parts)
 
     def upload(self, files: Iterable[tuple[Path, str]]) -> None:
         """Put files under names that nobody else uses, several at a time."""
@@ -136,27 +137,29 @@ class Bucket:
         return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def probe(self) -> None:
-        """See that the store keeps its word: a name that is taken cannot be created again.
+        """See that the store keeps its word: what is taken or was changed since cannot be put again.
 
         Raises:
-          UsageError: it lets the second put through, so that runs could overwrite each other's commits.
+          UsageError: it lets such a put through, so that runs could overwrite each other's commits.
         """
         key = f"staging/probe-{uuid.uuid4().hex}"
         self.create(key, b"first")
         try:
-            self._put(key, b"second", IfNoneMatch="*")
-        except FileExistsError:
-            return
+            tag = self.read(key)[1]
+            self.swap(key, b"second", tag)
+            for condition in ({"IfNoneMatch": "*"}, {"IfMatch": tag}):
+                with contextlib.suppress(FileExistsError):
+                    self._put(key, b"third", **condition)
+                    raise UsageError(
+                        f"{self.uri}: {self.endpoint} heeds no conditions (If-None-Match, If-Match): two runs at once "
+                        "could lose each other's work; use a store with conditional puts, or a local folder"
+                    )
         finally:
             self.delete([key])
-        raise UsageError(
-            f"{self.uri}: {self.endpoint} lets an object be created twice (it ignores If-None-Match): two runs at once "
-            "could lose each other's work; use a store with conditional puts, or a local folder"
-        )
 
     def _upload(self, path: Path, key: str) -> None:
         with self._explained(key):
-            self._client.upload_file(str(path), self._bucket, self._prefix + key)
+            self._client.upload_file(str(path), self._bucket, self._prefix + key, Config=self._parts)
 
     def _put(self, key: str, content: bytes, **condition: str) -> None:
         for left in reversed(range(_TRIES)):
@@ -210,9 +213,10 @@ def _meaning(place: str, answer: dict[str, Any]) -> Exception:
 
 @functools.cache
 def _client(process: int, settings: frozenset[tuple[str, str]]) -> Any:  # noqa: ARG001 -- a child has its own
-    """The client, which takes a third of a second to make."""
+    """The client, which takes a third of a second to make, and how it moves large files."""
     try:
         import boto3  # noqa: PLC0415 -- an extra
+        from boto3.s3.transfer import TransferConfig  # noqa: PLC0415
         from botocore.config import Config  # noqa: PLC0415
     except ImportError as error:
         raise UsageError("s3:// needs the package boto3: install copydesk[s3]") from error
@@ -220,6 +224,7 @@ def _client(process: int, settings: frozenset[tuple[str, str]]) -> Any:  # noqa:
     style = {"addressing_style": "path"} if is_other else None  # there may be no bucket.localhost
     retries = {"mode": "standard", "total_max_attempts": _TRIES}
     try:
-        return boto3.session.Session().client("s3", config=Config(retries=retries, s3=style, max_pool_connections=32))
+        config = Config(retries=retries, s3=style, max_pool_connections=LANES * _PARTS)
+        return boto3.session.Session().client("s3", config=config), TransferConfig(max_concurrency=_PARTS)
     except Exception as error:  # a profile that is not there, an endpoint that is no address
         raise CopydeskError(f"the S3 client cannot be made: {error}") from error

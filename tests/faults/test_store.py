@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.retention import Retention
-from pipeline.snapshots import collect
+from pipeline.snapshots import collect, roll_back
 from schemas.errors import CommitConflict
 from tests.faults.conftest import Corpus
 from tests.faults.harness import die, ended, fork, run, verb
@@ -76,6 +76,46 @@ def test_an_attempt_killed_before_any_request_leaves_a_whole_snapshot_and_is_cle
     assert len(keys(prefix)) > 2 * newest
     assert collect(prefix, Retention(1, 0, 0), LATER)["removed"] == list(range(1, newest))
     assert keys(prefix) == named(remote(prefix).manifests.read(newest))
+
+
+@pytest.mark.parametrize("work", ["gc", "rollback"])
+def test_a_verb_killed_before_any_request_leaves_a_whole_snapshot_and_does_its_work_when_called_again(
+    prefix: Path, work: str
+) -> None:
+    def act() -> None:
+        if work == "gc":
+            collect(prefix, Retention(2, 0, 0), LATER)
+        else:
+            roll_back(prefix, remote(prefix).newest() - 1)
+
+    def doomed(step: int) -> int:
+        requests = remote(prefix)._bucket._client.meta.events  # noqa: SLF001 -- where a request can be stopped
+        left = iter(range(step))
+        requests.register("before-call.s3", lambda **_: die() if next(left, None) == step - 1 else None)
+        act()
+        return 0
+
+    publish_at(prefix, ONE)
+    code, step = -signal.SIGKILL, 0
+    while code == -signal.SIGKILL:
+        publish_at(prefix, TWO)
+        publish_at(prefix, ONE)
+        step += 1
+        code = ended(fork(functools.partial(doomed, step)))
+        assert ids(prefix) in [["a", "b"], ["b", "c"]]
+        assert verb(["snapshots", str(prefix), "verify"])[0] in {
+            0,
+            4 * (work == "rollback"),
+        }  # the pointer may be behind
+    assert code == 0
+    assert step > 5
+    act()
+    with remote(prefix).attempt():
+        assert verb(["snapshots", str(prefix), "verify"])[0] == 0
+    if work == "gc":
+        numbers = remote(prefix).manifests.numbers()
+        assert len(numbers) == 2
+        assert keys(prefix) == set().union(*(named(remote(prefix).manifests.read(number)) for number in numbers))
 
 
 def test_of_two_runs_at_once_on_different_machines_both_land(

@@ -256,7 +256,7 @@ def test_a_store_that_lets_an_object_be_created_twice_is_refused(prefix: Path, m
         put(store, key, content)
 
     monkeypatch.setattr(Bucket, "_put", heedless)
-    with pytest.raises(UsageError, match="ignores If-None-Match"):
+    with pytest.raises(UsageError, match="heeds no conditions"):
         publish_at(prefix, ONE)
     assert remote(prefix).manifests.numbers() == []
 
