@@ -8,6 +8,7 @@ number in its properties says which of our snapshots are published: a repeat pub
 up for what a death left out. No file is copied; a table's field ids are those of our contract, as in the files.
 """
 
+import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,6 +43,7 @@ def publish(dataset: Dataset, namespace: str) -> int:
       NotShown: the catalogue failed; the next call makes up for it.
     """
     catalogue = _catalogue(dataset)
+    logging.getLogger("pyiceberg").setLevel(logging.ERROR)  # it warns of every column without statistics
     with dataset.committing(), _explained(dataset, namespace):
         catalogue.create_namespace_if_not_exists(namespace)
         numbers, made = dataset.manifests.numbers(), 0
