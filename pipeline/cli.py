@@ -30,7 +30,15 @@ explain_app = typer.Typer(no_args_is_help=True, help="Say why an article, a pair
 app.add_typer(explain_app, name="explain")
 app.add_typer(snapshots_app, name="snapshots")
 
-Output = Annotated[Path, typer.Argument(metavar="OUT", help="The dataset folder.")]
+
+def _readable(output: Path) -> Path:
+    """The folder to read OUT in."""
+    from pipeline.places import folder_of
+
+    return folder_of(output)
+
+
+Output = Annotated[Path, typer.Argument(metavar="OUT", help="The dataset.", callback=_readable)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="TOML; unknown keys are refused.")]
 
@@ -38,7 +46,7 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", hel
 @app.command("run", epilog="Options of the Beam runner go behind `--`.")
 def run_command(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs or URIs.")],
-    output: Annotated[Path, typer.Option("--output", metavar="OUT", help="The dataset folder.")],
+    output: Annotated[Path, typer.Option("--output", metavar="OUT", help="A folder, or s3://bucket/prefix.")],
     config: ConfigFile = None,
     metadata: Annotated[
         Path | None, typer.Option("--metadata", metavar="FILE", help="CSV or JSONL on the input files.")
@@ -51,11 +59,16 @@ def run_command(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Put INPUT in the place of what OUT holds; without it, it is added.")
     ] = False,
+    iceberg: Annotated[
+        str | None, typer.Option("--iceberg", metavar="NAMESPACE", help="Publish the tables to Iceberg, too.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Clean, match and cluster INPUT, add it to OUT and commit that as the next snapshot."""
     from pipeline.config import load_config
+    from pipeline.iceberg import publish
     from pipeline.metadata import read_metadata
+    from pipeline.places import dataset_at
     from pipeline.report import Progress, print_run
     from pipeline.run import Request, run
 
@@ -63,6 +76,8 @@ def run_command(
     request = Request(inputs, output, options, known, runner, workers, tuple(_BEAM_FLAGS), fresh_memory, rebuild)
     with Progress(Console(stderr=True)).live() as progress:
         result = run(request, progress)
+    if iceberg is not None:
+        publish(dataset_at(output), iceberg)
     if result.unmatched:
         more = f" and {len(result.unmatched) - 1} more" if len(result.unmatched) > 1 else ""
         typer.echo(f"copydesk: {metadata}: no input is called {result.unmatched[0]}{more}", err=True)
@@ -155,7 +170,9 @@ def resolve_command(
 
 
 @app.command("doctor")
-def doctor_command(output: Output = Path(), as_json: AsJson = False) -> None:
+def doctor_command(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The dataset.")] = Path(), as_json: AsJson = False
+) -> None:
     """Check the installation, the machine, and OUT: its disk and every file of its snapshots. Exit 1 if one fails."""
     from pipeline.doctor import examine
 

@@ -1,7 +1,6 @@
 """The command line of snapshots: `copydesk snapshots OUT list | show | diff | rollback | gc | verify`."""
 # ruff: noqa: PLC0415, PLR0913, PLR0917 -- as in cli.py: a verb imports what it needs, and has a parameter a flag
 
-import datetime as dt
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,13 +61,22 @@ def list_command(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @snapshots_app.command("show")
-def show_command(context: typer.Context, number: Number, as_json: AsJson = False) -> None:
+def show_command(
+    context: typer.Context,
+    number: Number,
+    files: Annotated[bool, typer.Option("--files", help="Print its files, a path a line.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Say what snapshot N was made from and what it holds."""
     from pipeline.snapshots import described
 
     facts = described(context.obj, number)
     if as_json:
         _print_json(facts)
+        return
+    paths = facts.pop("files")
+    if files:
+        typer.echo("\n".join(paths))
         return
     tables, counts = facts.pop("tables"), facts.pop("summary")
     for name, value in (facts | counts).items():
@@ -123,7 +131,7 @@ def gc_command(
     from pipeline.snapshots import collect
 
     retention = Retention(keep, days, grace)
-    facts = collect(context.obj, retention, dt.datetime.now(dt.UTC), dry_run=dry_run)
+    facts = collect(context.obj, retention, dry_run=dry_run)
     if as_json:
         _print_json(facts)
         return
@@ -140,6 +148,7 @@ def verify_command(
 ) -> None:
     """Read every file of the snapshots: is it there, whole, unchanged? Exit 4 names those that are not."""
     from pipeline.integrity import advice, verify
+    from pipeline.places import dataset_at
 
     health = verify(context.obj, number)
     if as_json:
@@ -149,7 +158,7 @@ def verify_command(
             typer.echo(f"{problem.snapshot:06d}  {problem.path}: {problem.what}")
     if health.problems:
         paths = len({problem.path for problem in health.problems})
-        what = f"{context.obj}: {paths} of its files damaged"
+        what = f"{dataset_at(context.obj).name}: {paths} of its files damaged"
         raise ContractMismatch(f"{what}: {advice(context.obj, health.problems)}")
     if not as_json:
         typer.echo(f"{health.files} files of {health.snapshots} snapshots are as they were written")

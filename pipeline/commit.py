@@ -18,15 +18,16 @@ import errno
 import fcntl
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.change import Change, files_after, state_after
 from pipeline.manifests import Manifest, Manifests, conflict, is_newer, sync
-from pipeline.reading import check, shown
+from pipeline.reading import check, is_all_there, shown
 from pipeline.views import Views
 from schemas.errors import CommitConflict, ContractMismatch, CopydeskError, NotShown, StorageFailed, UsageError
+from schemas.files import DataFile
 from schemas.tables import CONTRACT_VERSION
 
 _DRAFT = "manifest.json"
@@ -61,11 +62,15 @@ Rebase = Callable[[Manifest], Change]  # the newest snapshot → the same work d
 
 
 class Dataset:
-    """A folder of snapshots."""
+    """A folder of snapshots; `remote` has the same on an object store."""
+
+    pointer = "current"  # what is swapped when a snapshot is shown
+    least_grace = 0.0  # hours that a gc leaves to runs alive; here locks tell of them
 
     def __init__(self, root: Path) -> None:
         """Name the folder; nothing is touched yet."""
         self.root = root
+        self.name = str(root)  # as messages say it
         self.manifests = Manifests(root)
         self.views = Views(root)
 
@@ -83,14 +88,14 @@ class Dataset:
         if not attempt.base:
             return None
         manifest = self.manifests.read(attempt.base)
-        if shown(self.root) != attempt.base:
+        if not self._is_shown(attempt.base):
             raise ContractMismatch(
-                f"{self.root}: snapshot {attempt.base} is committed but files of it are gone: "
+                f"{self.name}: snapshot {attempt.base} is committed but files of it are gone: "
                 f"{self.manifests.remedy(attempt.base)}"
             )
         if is_newer(manifest):
             raise ContractMismatch(
-                f"{self.root}: can be read but not added to: written under contract {manifest.contract} by Copydesk "
+                f"{self.name}: can be read but not added to: written under contract {manifest.contract} by Copydesk "
                 f"{manifest.version}, this is {CONTRACT_VERSION}: upgrade Copydesk, or use another OUT"
             )
         return manifest
@@ -98,6 +103,61 @@ class Dataset:
     def newest(self) -> int:
         """The number of the newest snapshot, even if its manifest was lost; 0: there is none."""
         return max(self.manifests.newest(), shown(self.root))
+
+    def shown(self) -> int:
+        """The number of the snapshot that readers see; 0: none."""
+        return shown(self.root)
+
+    def now(self) -> dt.datetime:
+        """The clock by which snapshots are dated."""
+        return dt.datetime.now(dt.UTC)
+
+    def probe(self) -> str:
+        """See that a snapshot's number can be taken once; gives what was seen."""
+        return "a folder: the file system is all there is"
+
+    def fetch(self, files: Sequence[DataFile]) -> None:
+        """See that files of a snapshot are on this machine, below `root`: here they are."""
+
+    def mirror(self, tables: Collection[str] | None = None) -> Path:  # noqa: ARG002 -- all are there
+        """A folder of this machine where tables of the current snapshot can be read."""
+        return self.root
+
+    def is_whole(self, manifest: Manifest) -> bool:
+        """Whether every file of a snapshot is there, at its size."""
+        return is_all_there(self.root, manifest)
+
+    @contextlib.contextmanager
+    def at_hand(self, file: DataFile) -> Iterator[Path]:
+        """A file as it is now, for as long as the block runs."""
+        yield self.root / file.path
+
+    def links(self, manifest: Manifest) -> Iterator[tuple[Path, DataFile]]:
+        """The files of a snapshot as readers open them."""
+        for file in manifest.files:
+            yield Path("snapshots", f"{manifest.snapshot:06d}", file.link), file
+
+    def in_use(self) -> set[int]:
+        """The snapshots that readers see or runs alive began with."""
+        return {shown(self.root), *live_bases(self.root)}
+
+    def drop_views(self) -> None:
+        """Remove the folders of snapshots that are no more."""
+        there = {*self.manifests.numbers(), shown(self.root)}
+        for view in self.views.folder.iterdir():
+            if view.name.isdecimal() and int(view.name) not in there:
+                shutil.rmtree(view.rename(view.with_name(f".gone-{view.name}")))
+
+    def sweep(self, named: Collection[str], before: dt.datetime) -> Iterator[int]:  # noqa: ARG002 -- locks tell it
+        """Remove the files that no snapshot names; give their sizes."""
+        for kind in ("data", "state"):
+            for folder in filter(Path.is_dir, (self.root / kind).iterdir()):
+                for file in folder.iterdir():
+                    if f"{kind}/{folder.name}/{file.name}" not in named:
+                        yield file.stat().st_size
+                        file.unlink()
+                if not any(folder.iterdir()):
+                    folder.rmdir()
 
     @contextlib.contextmanager
     def attempt(self) -> Iterator[Attempt]:
@@ -186,7 +246,7 @@ class Dataset:
         """Move the staged files to where they stay, and commit; or leave all as it was."""
         with self.committing():
             if self.newest() != base:
-                raise conflict(self.root, self.newest())
+                raise conflict(self.name, self.newest())
             before = self.manifests.read(base) if base and change.builds_on_base else None
             manifest = Manifest(
                 snapshot=base + 1,
@@ -240,8 +300,11 @@ class Dataset:
         except FileNotFoundError:
             return False
 
+    def _is_shown(self, number: int) -> bool:
+        return shown(self.root) == number
+
     def _prepare(self) -> None:
-        known = {"current", "snapshots", "manifests", "data", "state", "staging"}
+        known = {"current", "snapshots", "manifests", "data", "state", "staging", "iceberg"}
         if self.root.exists() and not self.root.is_dir():
             raise UsageError(f"{self.root}: is not a folder")
         strangers = sorted(p.name for p in self.root.iterdir() if p.name not in known) if self.root.exists() else []
@@ -262,7 +325,7 @@ class Dataset:
             with contextlib.suppress(ContractMismatch, FileNotFoundError):  # then it is damaged: `base` says so
                 self.views.finish(self.manifests.read(newest))
         for folder in (self.root / "staging").iterdir():
-            if not _is_owned(folder):
+            if not is_owned(folder):
                 self._clear(folder)
         self.views.clear()
 
@@ -283,7 +346,7 @@ def live_bases(root: Path) -> set[int]:
     found = set()
     for folder in (root / "staging").iterdir():
         with contextlib.suppress(FileNotFoundError, ValueError):  # it ends just now
-            if _is_owned(folder):
+            if is_owned(folder):
                 found.add(int((folder / "lock").read_text()))
     return found
 
@@ -306,7 +369,7 @@ def _move_back(moves: Sequence[tuple[Path, Path]]) -> None:
             place.rename(staged)
 
 
-def _is_owned(folder: Path) -> bool:
+def is_owned(folder: Path) -> bool:
     """Whether the run that works in a staging folder is alive."""
     try:
         with (folder / "lock").open("rb") as lock:

@@ -17,7 +17,7 @@ from packaging.specifiers import SpecifierSet
 
 from pipeline.engine import DEFAULT_RUNNER, new_pipeline, pipeline_options
 from pipeline.integrity import advice, verify
-from pipeline.manifests import Manifests
+from pipeline.places import dataset_at
 from schemas.errors import CopydeskError
 from transforms.match.minhash import sign
 
@@ -43,10 +43,11 @@ def examine(out: Path) -> list[Finding]:
         "python": _python,
         "libraries": _libraries,
         "memory": _memory,
-        "disk": lambda: _disk(_nearest(out)),
+        "disk": lambda: _disk(_nearest(dataset_at(out).root)),
         "compiled kernels": _kernels,
         "runner": _runner,
-        "file system": lambda: _file_system(out),
+        "file system": lambda: _file_system(dataset_at(out).root),
+        "store": lambda: dataset_at(out).probe(),
         "dataset": lambda: _dataset(out),
     }
     return [_finding(name, check) for name, check in checks.items()]
@@ -151,8 +152,9 @@ def _trial(place: Path) -> Iterator[Path]:
 
 
 def _dataset(out: Path) -> str:
-    if not Manifests(out).numbers():
-        return f"{out}: none yet"
+    dataset = dataset_at(out)
+    if not dataset.manifests.numbers():
+        return f"{dataset.name}: none yet"
     health = verify(out)
     if health.problems:
         first = health.problems[0]

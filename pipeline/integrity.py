@@ -1,14 +1,17 @@
 """Whether every file of a dataset is what its writer left: presence, size, checksum, rows."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.manifests import Manifest, Manifests
-from pipeline.reading import check, shown
+from pipeline.commit import Dataset
+from pipeline.manifests import Manifest
+from pipeline.places import dataset_at
+from pipeline.reading import check
 from schemas.blocks import open_batches
 from schemas.errors import ContractMismatch, UsageError
 from schemas.files import DataFile
@@ -36,11 +39,12 @@ def verify(root: Path, number: int | None = None) -> Health:
     Raises:
       UsageError: there is no such snapshot.
     """
-    manifests = Manifests(root)
+    dataset = dataset_at(root)
+    manifests = dataset.manifests
     there = manifests.numbers()
     wanted = [number] if number is not None else there
     if not wanted or not set(wanted) <= set(there):
-        raise UsageError(f"{root}: no snapshot {number or ''}: there are {there or 'none'}")
+        raise UsageError(f"{dataset.name}: no snapshot {number or ''}: there are {there or 'none'}")
     problems: list[Problem] = []
     seen: dict[str, str] = {}  # path → what is wrong with it, or nothing
     for each in wanted:
@@ -49,48 +53,57 @@ def verify(root: Path, number: int | None = None) -> Health:
         except ContractMismatch as error:
             problems.append(Problem(each, f"manifests/{each:06d}.json", str(error)))
             continue
-        problems += [Problem(each, path, what) for path, what in _damages(root, manifest, seen)]
-    if number is None and shown(root) != there[-1]:
-        problems.append(Problem(there[-1], "current", "does not show the newest snapshot; the next run swaps it"))
+        problems += [Problem(each, path, what) for path, what in _damages(dataset, manifest, seen)]
+    if number is None and dataset.shown() != there[-1]:
+        problems.append(Problem(there[-1], dataset.pointer, "does not show the newest snapshot; the next run swaps it"))
     return Health(len(wanted), len(seen), problems)
 
 
 def advice(root: Path, problems: Iterable[Problem]) -> str:
     """What to do about what is wrong."""
     sick = {problem.snapshot for problem in problems}
-    newest = Manifests(root).newest()
+    dataset = dataset_at(root)
+    newest = dataset.manifests.newest()
+    verb = f"copydesk snapshots {dataset.name}"
     if newest not in sick:
-        return f"snapshot {newest}, which readers see, is whole; `copydesk snapshots {root} gc` drops old ones in time"
-    if all(problem.path == "current" for problem in problems):
+        return f"snapshot {newest}, which readers see, is whole; `{verb} gc` drops old ones in time"
+    if all(problem.path == dataset.pointer for problem in problems):
         return "the next run mends it"
-    whole = [number for number in Manifests(root).numbers() if number not in sick]
+    whole = [number for number in dataset.manifests.numbers() if number not in sick]
     if whole:
-        return f"restore the files from a backup, or go back with `copydesk snapshots {root} rollback {whole[-1]}`"
+        return f"restore the files from a backup, or go back with `{verb} rollback {whole[-1]}`"
     if all(problem.path.startswith("state/") for problem in problems):
         return "restore the files from a backup, or run with --fresh-memory to begin without what earlier runs learned"
     return "restore the files from a backup, or run into another OUT"
 
 
-def _damages(root: Path, manifest: Manifest, seen: dict[str, str]) -> Iterator[tuple[str, str]]:
+def _damages(dataset: Dataset, manifest: Manifest, seen: dict[str, str]) -> Iterator[tuple[str, str]]:
     for file in (*manifest.files, *manifest.state):
         if file.path not in seen:
-            seen[file.path] = _damage(root / file.path, file)
+            seen[file.path] = _damage(dataset.at_hand(file), file)
         if seen[file.path]:
             yield file.path, seen[file.path]
-    for file in manifest.files:
-        link = Path("snapshots", f"{manifest.snapshot:06d}", file.link)
-        what = _link_damage(root / link, root / file.path, file)
+    for link, file in dataset.links(manifest):
+        what = _link_damage(dataset.root / link, dataset.root / file.path, file)
         if what:
             yield str(link), what
 
 
-def _damage(path: Path, file: DataFile) -> str:
+def _damage(opened: AbstractContextManager[Path], file: DataFile) -> str:
     """What is wrong with a file; nothing if it is as it was written."""
+    try:
+        with opened as path:
+            return _difference(path, file)
+    except FileNotFoundError:
+        return "is gone"
+
+
+def _difference(path: Path, file: DataFile) -> str:
     try:
         check(path, file)
         rows = _rows(path)
     except FileNotFoundError:
-        return "is gone"
+        raise
     except (OSError, pa.ArrowException) as error:
         return str(error).removeprefix(f"{path}: ")
     return "" if rows == file.rows else f"has {rows} rows, not the {file.rows} that were written"
@@ -106,4 +119,4 @@ def _link_damage(link: Path, target: Path, file: DataFile) -> str:
     """What is wrong with a file as readers open it; one that is no link any more is read."""
     if not link.exists():
         return "is gone"
-    return "" if target.exists() and link.samefile(target) else _damage(link, file)
+    return "" if target.exists() and link.samefile(target) else _difference(link, file)

@@ -6,6 +6,7 @@ A manifest is created exclusively, under the number after its base: of two runs 
 creates it, the other is told. That is the compare-and-swap on which every commit rests. Manifests are never changed.
 """
 
+import datetime as dt
 import hashlib
 import json
 import os
@@ -53,6 +54,7 @@ class Manifests:
     def __init__(self, root: Path) -> None:
         """Name the dataset's folder; nothing is touched."""
         self.root = root
+        self.name = str(root)  # as messages say it
         self.folder = root / "manifests"
 
     def numbers(self) -> list[int]:
@@ -67,15 +69,33 @@ class Manifests:
         """Where a manifest stands."""
         return self.folder / f"{number:06d}.json"
 
+    def content(self, number: int) -> bytes:
+        """A manifest as it stands there.
+
+        Raises:
+          OSError: it is gone, or cannot be read.
+        """
+        return self.path(number).read_bytes()
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Remove manifests: from then on their snapshots do not exist."""
+        for number in numbers:
+            self.path(number).unlink()
+        sync(self.folder)
+
+    def made(self) -> dict[int, dt.datetime]:
+        """When each snapshot whose manifest can be read was made."""
+        return {manifest.snapshot: dt.datetime.fromisoformat(manifest.created) for manifest in self.readable()[0]}
+
     def read(self, number: int) -> Manifest:
         """One snapshot's manifest.
 
         Raises:
           ContractMismatch: it is damaged, gone, or of another major version; the message says what can be done.
         """
-        path = self.path(number)
+        path = f"{self.name}/manifests/{number:06d}.json"
         try:
-            return decode(path.read_bytes())
+            return decode(self.content(number))
         except ContractMismatch as error:
             raise ContractMismatch(f"{path}: {error}") from error
         except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
@@ -94,8 +114,8 @@ class Manifests:
     def remedy(self, number: int) -> str:
         """What to do about a snapshot that is damaged."""
         for other in reversed(self.numbers()):
-            if other != number and _can_be_read(self.path(other)):
-                return f"restore it from a backup, or go back with `copydesk snapshots {self.root} rollback {other}`"
+            if other != number and self._can_be_read(other):
+                return f"restore it from a backup, or go back with `copydesk snapshots {self.name} rollback {other}`"
         return "restore it from a backup, or run into another OUT"
 
     def create(self, manifest: Manifest, draft: Path) -> None:
@@ -116,8 +136,15 @@ class Manifests:
         try:
             os.link(draft, self.path(manifest.snapshot))
         except FileExistsError as error:
-            raise conflict(self.root, manifest.snapshot) from error
+            raise conflict(self.name, manifest.snapshot) from error
         sync(self.folder)
+
+    def _can_be_read(self, number: int) -> bool:
+        try:
+            decode(self.content(number))
+        except (ContractMismatch, ValueError, TypeError, KeyError, AttributeError, OSError):
+            return False
+        return True
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -156,9 +183,9 @@ def is_newer(manifest: Manifest) -> bool:
     return _numbers(manifest.contract) > _numbers(CONTRACT_VERSION)
 
 
-def conflict(root: Path, number: int) -> CommitConflict:
+def conflict(name: str, number: int) -> CommitConflict:
     """The error of whoever comes second."""
-    return CommitConflict(f"{root}: another run committed snapshot {number} while this one worked: run it again")
+    return CommitConflict(f"{name}: another run committed snapshot {number} while this one worked: run it again")
 
 
 def sync(folder: Path) -> None:
@@ -176,14 +203,6 @@ def _checksum(record: Mapping[str, Any]) -> str:
 
 def _file(record: Mapping[str, Any]) -> DataFile:
     return DataFile(**{name: record[name] for name in DataFile._fields})
-
-
-def _can_be_read(path: Path) -> bool:
-    try:
-        decode(path.read_bytes())
-    except (ContractMismatch, ValueError, TypeError, KeyError, AttributeError, OSError):
-        return False
-    return True
 
 
 def _numbers(contract: str) -> tuple[int, ...]:

@@ -35,8 +35,13 @@ def open_dataset(root: Path) -> Manifest:
     """
     number = shown(root)
     if not number or not (root / "current").exists():
-        raise UsageError(f"{root}: no snapshot there: make one with `copydesk run INPUT --output {root}`")
+        raise no_snapshot(str(root))
     return Manifests(root).read(number)
+
+
+def no_snapshot(name: str) -> UsageError:
+    """The error of whoever looks for what was never made."""
+    return UsageError(f"{name}: no snapshot there: make one with `copydesk run INPUT --output {name}`")
 
 
 def state_files(root: Path, manifest: Manifest, table: str | None = None) -> list[tuple[DataFile, Path]]:

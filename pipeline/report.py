@@ -13,6 +13,7 @@ from rich.text import Text
 
 from pipeline.commit import Attempt
 from pipeline.manifests import Manifest
+from pipeline.places import dataset_at, folder_of
 from pipeline.reading import read_rows
 
 _POLL_SECONDS = 0.2
@@ -87,12 +88,16 @@ def print_run(console: Console, manifest: Manifest, output: Path, *, repeated: b
         facts.add_row("keys thinned", f"{counts['thinned_keys']:,} (under too many articles to compare them all)")
     console.print(facts)
     if counts["stories"]:
-        console.print(story_table(output))
-    pattern = str(output / "current/articles/**/*.parquet")
-    sql = f"FROM '{pattern}' SELECT story_id, outlet, headline ORDER BY story_id"
-    place = f"Snapshot {manifest.snapshot} in {output / 'current'}. Query it:"
-    console.print(place, soft_wrap=True, markup=False, highlight=False)
-    console.print(f"  duckdb -c {shlex.quote(sql)}", soft_wrap=True, markup=False, highlight=False)
+        console.print(story_table(folder_of(output, ["stories"])))
+    dataset = dataset_at(output)
+    if dataset.root == Path(dataset.name):
+        sql = f"FROM '{output / 'current/articles/**/*.parquet'}' SELECT story_id, outlet, headline ORDER BY story_id"
+        place, query = f"{output / 'current'}. Query it", f"duckdb -c {shlex.quote(sql)}"
+    else:
+        place = f"{dataset.name}. Its files"
+        query = f"copydesk snapshots {dataset.name} show {manifest.snapshot} --files"
+    for line in (f"Snapshot {manifest.snapshot} in {place}:", f"  {query}"):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def story_table(output: Path) -> Table:

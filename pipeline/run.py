@@ -5,7 +5,6 @@ and only files in which a row changes are written again.
 """
 
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -22,7 +21,7 @@ import pyarrow.parquet as pq
 from apache_beam.metrics.metric import MetricsFilter
 
 from pipeline.change import Change
-from pipeline.commit import Attempt, Dataset
+from pipeline.commit import Attempt
 from pipeline.config import Config
 from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, noticing_lost_workers, pipeline_options
 from pipeline.failures import explained
@@ -30,9 +29,9 @@ from pipeline.graph import Folders, build
 from pipeline.kept import beginning, keep, leaving, memory_files
 from pipeline.manifests import Manifest
 from pipeline.metadata import Known, unmatched
-from pipeline.reading import is_all_there
+from pipeline.places import dataset_at
 from schemas.blocks import REJECTED
-from schemas.errors import CommitConflict, CopydeskError, RejectReason, TooManyRejects, UsageError
+from schemas.errors import CommitConflict, CopydeskError, RejectReason, TooManyRejects
 from schemas.files import DataFile, Staged
 from schemas.ids import stable_hash
 from schemas.state import EarlierRuns
@@ -93,19 +92,21 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
     plan = plan_inputs(request.inputs, request.known, request.config.read.split_bytes)
     idle = unmatched(request.known, (uri for uri, *_ in plan.fingerprint))
     run_id = _run_id(request, plan)
-    dataset = Dataset(_local_folder(request.output))
+    dataset = dataset_at(request.output)
     with dataset.attempt() as attempt:
         base = dataset.base(attempt)
-        if base and base.run_id == run_id and is_all_there(dataset.root, base):
+        if base and base.run_id == run_id and dataset.is_whole(base):
             return Result(base, repeated=True, unmatched=idle)
         earlier = EarlierRuns(run=attempt.base + 1)
         if base and not request.fresh_memory:
+            dataset.fetch(base.state)
             earlier = earlier._replace(files=memory_files(dataset.root, base))
         kept = beginning(attempt.base + 1, request.config)
         if watch:
             watch(attempt)
         with explained(dataset.root):
             if base and not request.rebuild:
+                dataset.fetch(base.files)  # those that are read or written again are known late
                 kept = keep(dataset.root, base, request.config, attempt.scratch, fresh=request.fresh_memory)
             with interruptible(), noticing_lost_workers(request.workers), empty as pipeline:
                 folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier, kept)
@@ -141,12 +142,6 @@ def _run_id(request: Request, plan: Plan) -> str:
     ]
     parts += ["fresh memory"] * request.fresh_memory + ["rebuild"] * request.rebuild
     return f"{stable_hash('run', *parts):016x}"
-
-
-def _local_folder(output: Path) -> Path:
-    if "://" in str(output) or ":/" in str(output):
-        raise UsageError(f"{output}: snapshots can only be committed to a local or mounted folder")
-    return Path(os.path.normpath(output.absolute()))
 
 
 def _refused(plan: Plan) -> pa.Table:

@@ -4,8 +4,7 @@ History is never rewritten: a rollback is a new snapshot of old files. What is r
 """
 
 import datetime as dt
-import shutil
-from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.commit import Dataset, live_bases
+from pipeline.commit import Dataset
 from pipeline.failures import explained
 from pipeline.integrity import verify
-from pipeline.manifests import Manifest, Manifests, sync
-from pipeline.reading import open_dataset, shown
+from pipeline.manifests import Manifest
+from pipeline.places import dataset_at
+from pipeline.reading import no_snapshot
 from pipeline.retention import Retention, expired
 from schemas.errors import ContractMismatch, UsageError
 
@@ -32,9 +32,10 @@ def listed(root: Path) -> list[Facts]:
     Raises:
       UsageError: there is no dataset.
     """
-    manifests, current = Manifests(root), shown(root)
+    dataset = dataset_at(root)
+    manifests, current = dataset.manifests, dataset.shown()
     if not manifests.numbers():
-        open_dataset(root)
+        raise no_snapshot(dataset.name)
     rows: list[Facts] = []
     for number in manifests.numbers():
         row: Facts = {"snapshot": number, "current": number == current}
@@ -49,13 +50,14 @@ def listed(root: Path) -> list[Facts]:
 
 
 def described(root: Path, number: int) -> Facts:
-    """One snapshot: what it was made from, and its tables with rows, files and bytes.
+    """One snapshot: what it was made from, its tables with rows, files and bytes, and where its files are.
 
     Raises:
       UsageError: there is no such snapshot.
       ContractMismatch: its manifest is damaged.
     """
-    manifest = _read(root, number)
+    dataset = dataset_at(root)
+    manifest = _read(dataset, number)
     tables: dict[str, Facts] = {}
     for file in (*manifest.files, *(file._replace(table=f"state: {file.table}") for file in manifest.state)):
         table = tables.setdefault(file.table, {"rows": 0, "files": 0, "bytes": 0})
@@ -68,6 +70,7 @@ def described(root: Path, number: int) -> Facts:
         "inputs": len(manifest.inputs),
         "summary": dict(manifest.summary),
         "tables": tables,
+        "files": [f"{dataset.name}/{file.path}" for file in manifest.files],
     }
 
 
@@ -80,7 +83,8 @@ def difference(root: Path, before: int, after: int) -> Facts:
       UsageError: there is no such snapshot.
       ContractMismatch: a manifest or a file is damaged.
     """
-    left, right = (_ids(root, _read(root, number)) for number in (before, after))
+    dataset = dataset_at(root)
+    left, right = (_ids(dataset, _read(dataset, number)) for number in (before, after))
     both = left.join(right, "article_id", join_type="full outer", right_suffix="_after", coalesce_keys=True)
     old, new = both["copy_id"], both["copy_id_after"]
     gone, came = pc.is_null(new), pc.is_null(old)
@@ -108,26 +112,28 @@ def roll_back(root: Path, number: int) -> Manifest:
       ContractMismatch: it is damaged itself.
       CommitConflict, StorageFailed: as for a run.
     """
-    if number == shown(root) == Manifests(root).newest():
-        raise UsageError(f"{root}: snapshot {number} is the current one")
-    manifest = _read(root, number)
+    dataset = dataset_at(root)
+    if number == dataset.shown() == dataset.manifests.newest():
+        raise UsageError(f"{dataset.name}: snapshot {number} is the current one")
+    manifest = _read(dataset, number)
     problems = verify(root, number).problems
     if any(not problem.path.startswith("snapshots/") for problem in problems):
-        raise ContractMismatch(f"{root}: snapshot {number} is damaged: {problems[0].path} {problems[0].what}")
-    with explained(root):
-        return Dataset(root).restore(manifest)
+        raise ContractMismatch(f"{dataset.name}: snapshot {number} is damaged: {problems[0].path} {problems[0].what}")
+    with explained(dataset.root):
+        return dataset.restore(manifest)
 
 
-def collect(root: Path, retention: Retention, now: dt.datetime, *, dry_run: bool = False) -> Facts:
+def collect(root: Path, retention: Retention, now: dt.datetime | None = None, *, dry_run: bool = False) -> Facts:
     """Remove the snapshots that nothing holds, then the files that no snapshot names.
 
     A snapshot's manifest goes first: from then on it does not exist. What a death in between leaves, the next
     call removes. While a manifest is damaged no file is removed, since it may name it.
 
     Args:
-      root: the dataset's folder.
-      retention: what stays.
-      now: the time, with its zone.
+      root: the dataset.
+      retention: what stays. On an object store, where no lock tells of a run alive, the grace is an hour at least,
+        and for files too.
+      now: the time, with its zone; by default that of the dataset's clock.
       dry_run: only say what would go.
 
     Raises:
@@ -135,60 +141,41 @@ def collect(root: Path, retention: Retention, now: dt.datetime, *, dry_run: bool
       ContractMismatch: the manifest of the current snapshot is damaged.
       StorageFailed: the disk refused.
     """
-    open_dataset(root)
-    dataset = Dataset(root)
-    with explained(root), dataset.committing():
-        going = _expired(root, retention, now)
+    dataset = dataset_at(root)
+    current = dataset.shown()
+    if not current:
+        raise no_snapshot(dataset.name)
+    dataset.manifests.read(current)
+    manifests, now = dataset.manifests, now or dataset.now()
+    retention = replace(retention, grace_hours=max(retention.grace_hours, dataset.least_grace))
+    with explained(dataset.root), dataset.committing():
+        going = expired(manifests.numbers(), manifests.made(), dataset.in_use(), retention, now)
         if dry_run:
             return {"removed": going, "files": 0, "bytes": 0, "dry_run": True}
-        for number in going:
-            dataset.manifests.path(number).unlink()
-        sync(dataset.manifests.folder)
-        there = set(dataset.manifests.numbers())
-        for view in (root / "snapshots").iterdir():
-            if view.name.isdecimal() and int(view.name) not in {*there, shown(root)}:
-                hidden = view.rename(view.with_name(f".gone-{view.name}"))
-                shutil.rmtree(hidden)
-        sizes = list(_sweep(root))
+        manifests.remove(going)
+        dataset.drop_views()
+        left, damaged = manifests.readable()
+        named = {file.path for each in left for file in (*each.files, *each.state)}
+        before = now - dt.timedelta(hours=retention.grace_hours)
+        sizes = [] if damaged else list(dataset.sweep(named, before))
         return {"removed": going, "files": len(sizes), "bytes": sum(sizes), "dry_run": False}
 
 
-def _expired(root: Path, retention: Retention, now: dt.datetime) -> list[int]:
-    manifests = Manifests(root)
-    made = {manifest.snapshot: dt.datetime.fromisoformat(manifest.created) for manifest in manifests.readable()[0]}
-    return expired(manifests.numbers(), made, {shown(root), *live_bases(root)}, retention, now)
+def _read(dataset: Dataset, number: int) -> Manifest:
+    if number not in dataset.manifests.numbers():
+        raise UsageError(f"{dataset.name}: no snapshot {number}: `copydesk snapshots {dataset.name}` lists them")
+    return dataset.manifests.read(number)
 
 
-def _sweep(root: Path) -> Iterator[int]:
-    """Remove the files that no snapshot names; give their sizes."""
-    manifests, damaged = Manifests(root).readable()
-    if damaged:
-        return
-    named = {file.path for each in manifests for file in (*each.files, *each.state)}
-    for kind in ("data", "state"):
-        for folder in filter(Path.is_dir, (root / kind).iterdir()):
-            for file in folder.iterdir():
-                if f"{kind}/{folder.name}/{file.name}" not in named:
-                    yield file.stat().st_size
-                    file.unlink()
-            if not any(folder.iterdir()):
-                folder.rmdir()
-
-
-def _read(root: Path, number: int) -> Manifest:
-    manifests = Manifests(root)
-    if number not in manifests.numbers():
-        raise UsageError(f"{root}: no snapshot {number}: `copydesk snapshots {root}` lists them")
-    return manifests.read(number)
-
-
-def _ids(root: Path, manifest: Manifest) -> pa.Table:
+def _ids(dataset: Dataset, manifest: Manifest) -> pa.Table:
     """The ids of a snapshot's articles: _IDS."""
-    paths: Sequence[Path] = [root / file.path for file in manifest.files if file.table == "articles"]
+    files = [file for file in manifest.files if file.table == "articles"]
+    dataset.fetch(files)
+    paths = [dataset.root / file.path for file in files]
     try:
         tables = [pq.ParquetFile(path).read(columns=list(_IDS)).cast(_SCHEMA) for path in paths]
     except (OSError, pa.ArrowException) as error:
-        raise ContractMismatch(f"{error}: `copydesk snapshots {root} verify` says what is damaged") from error
+        raise ContractMismatch(f"{error}: `copydesk snapshots {dataset.name} verify` says what is damaged") from error
     return pa.concat_tables(tables) if tables else _SCHEMA.empty_table()
 
 

@@ -6,8 +6,8 @@
     ├── TooManyRejects         exit 3   the run was abandoned, nothing was committed
     ├── ContractMismatch       exit 4   data written under another contract or index rule
     ├── CommitConflict         exit 5   another run committed first
-    ├── StorageFailed          exit 6   the disk is full, gone or read-only: nothing was committed
-    │   └── NotShown           exit 6   committed, but `current` could not be swapped: the next run does it
+    ├── StorageFailed          exit 6   the disk or the object store fails: nothing was committed
+    │   └── NotShown           exit 6   committed, but readers are not pointed at it: the next run does that
     ├── WorkerLost             exit 7   a worker of the runner died: nothing was committed
     └── Rejected               never leaves a stage: it becomes a row of the `rejects` table
 
@@ -54,13 +54,13 @@ class CommitConflict(CopydeskError):
 
 
 class StorageFailed(CopydeskError):
-    """The disk is full, gone, or refused to write; the dataset is as it was."""
+    """The disk is full, gone, or refused to write, or an object store does not answer; the dataset is as it was."""
 
     exit_code = 6
 
 
 class NotShown(StorageFailed):
-    """A snapshot was committed, but the disk refused to let readers see it; the next run on the dataset does that."""
+    """A snapshot was committed, but readers are not pointed at it yet; the next run on the dataset does that."""
 
 
 class WorkerLost(CopydeskError):

@@ -2,7 +2,10 @@
 
 import json
 import random
-from collections.abc import Callable
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +62,44 @@ def write_jsonl() -> Callable[[Path, list[Record]], Path]:
         return path
 
     return write
+
+
+_STORE = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[str]:
+    """The address of an S3 server on loopback, which refuses to create an object twice; it ends with the tests."""
+    pytest.importorskip("boto3", reason="boto3 is not installed: pip install copydesk[s3]")
+    pytest.importorskip("moto", reason="moto, the object store of the tests, is not installed: make test installs it")
+    words = [sys.executable, "-c", _STORE]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+        server.stdin.close()
+
+
+@pytest.fixture
+def prefix(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty place on the object store, as the command line gives it: s3://bucket/prefix."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", store)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "none")
+    monkeypatch.setenv("COPYDESK_CACHE", str(tmp_path / "cache"))
+    import boto3  # noqa: PLC0415 -- an extra
+
+    bucket = f"news-{uuid.uuid4().hex}"
+    client = boto3.client("s3")
+    client.create_bucket(Bucket=bucket)
+    client.close()
+    return Path(f"s3://{bucket}/daily")
