@@ -15,9 +15,11 @@ import typer
 from rich.console import Console
 
 from pipeline.cli_snapshots import snapshots_app
-from schemas.errors import INTERRUPTED, CopydeskError
+from schemas.errors import INTERRUPTED, CopydeskError, UsageError
 
 _BEAM_FLAGS: list[str] = []  # what stood behind `--`
+_NO_PLACE = "no locator available"  # numba's words
+_NOTES = ("apitools not found", "No semi_persistent_directory found")  # Google's client; classes of the main module
 
 app = typer.Typer(
     add_completion=False,
@@ -239,6 +241,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         typer.echo(f"copydesk: {error}", err=True)
         return CopydeskError.exit_code
+    except RuntimeError as error:
+        if _NO_PLACE not in str(error):
+            raise
+        typer.echo("copydesk: nowhere to keep compiled code: set NUMBA_CACHE_DIR to a folder", err=True)
+        return UsageError.exit_code
     return 0
 
 
@@ -267,7 +274,7 @@ def _print_json(value: Any) -> None:
 
 
 def _quiet_logs() -> None:
-    """Warnings and worse, on stderr; without Beam's note that Google's client is not installed."""
+    """Warnings and worse, on stderr; without Beam's notes on what Copydesk has no use for."""
     handler = logging.StreamHandler()
-    handler.addFilter(lambda record: "apitools not found" not in record.getMessage())
+    handler.addFilter(lambda record: not any(note in record.getMessage() for note in _NOTES))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(levelname)s %(name)s: %(message)s")

@@ -19,7 +19,6 @@ from pipeline.engine import DEFAULT_RUNNER, new_pipeline, pipeline_options
 from pipeline.integrity import advice, verify
 from pipeline.places import dataset_at
 from schemas.errors import CopydeskError
-from transforms.match.minhash import sign
 
 _LEAST_BYTES = 1 << 30  # of memory and of disk: a small run takes about half of it
 _MEMORY = Path("/proc/meminfo")
@@ -102,9 +101,13 @@ def _enough(free: int, remedy: str) -> str:
 
 def _kernels() -> str:
     try:
+        from transforms.match.minhash import sign  # noqa: PLC0415 -- fails where there is no place to keep it
+
         place = FunctionCache(sign).cache_path
     except RuntimeError as error:
-        raise _Unfit("cannot be kept, each run compiles them again: set NUMBA_CACHE_DIR to a folder") from error
+        raise _Unfit(
+            "cannot be kept, and no run can start: set NUMBA_CACHE_DIR to a folder that can be written"
+        ) from error
     Path(place).mkdir(parents=True, exist_ok=True)
     if not os.access(place, os.W_OK):
         raise _Unfit(f"{place} cannot be written, each run compiles them again: set NUMBA_CACHE_DIR to a folder")

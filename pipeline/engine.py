@@ -8,21 +8,27 @@ import argparse
 import contextlib
 import logging
 import os
+import shlex
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, PortableOptions
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo, FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from schemas.errors import INTERRUPTED, UsageError, WorkerLost
 
 DEFAULT_RUNNER = "FnApiRunner"
 _GRACE_SECONDS = 5.0  # for Beam to notice that its workers are gone
 _LOST_SECONDS = 20.0  # within which Beam itself notices that a worker died, if it ever does
-_WORKER = b"apache_beam.runners.worker.sdk_worker_main"
+_WORKER = "pipeline.worker"
+_PROCESSES = "multi_processing"
 _FIXED = ("--no_save_main_session", "--default_sdk_harness_log_level=WARNING")
 
 
@@ -52,7 +58,7 @@ def pipeline_options(workers: int, flags: Sequence[str]) -> PipelineOptions:
     unknown = _unknown(flags)
     if unknown:
         raise UsageError(f"{unknown[0]}: no such Beam option; see `--help` of the Beam runner")
-    local = [] if workers == 1 else [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
+    local = [] if workers == 1 else [f"--direct_num_workers={workers}", f"--direct_running_mode={_PROCESSES}"]
     return _Options([*_FIXED, *local, *flags])
 
 
@@ -65,10 +71,22 @@ def new_pipeline(runner: str, options: PipelineOptions) -> beam.Pipeline:
     if runner.lower().removesuffix("runner") == "portable" and not options.view_as(PortableOptions).job_endpoint:
         raise UsageError(f"--runner {runner}: needs `-- --job_endpoint=HOST:PORT`, the address of its job server")
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    ours = runner == DEFAULT_RUNNER and options.view_as(DirectOptions).direct_running_mode == _PROCESSES
     try:
-        return beam.Pipeline(runner=runner, options=options)
+        return beam.Pipeline(runner=_company(options) if ours else runner, options=options)
     except (ValueError, ImportError, AttributeError) as error:
         raise UsageError(f"--runner {runner}: {error}") from error
+
+
+def _company(options: PipelineOptions) -> FnApiRunner:
+    """The runner with processes of ours, told the options: Beam itself starts its workers with none of them."""
+    told = beam_provision_api_pb2.ProvisionInfo(retrieval_token="none")  # noqa: S106 -- nothing is retrieved
+    values = options.get_all_options(drop_default=True).items()
+    told.pipeline_options.update({k: str(v) if type(v) in {int, float} else v for k, v in values})  # else 2 becomes 2.0
+    options.view_as(DirectOptions).direct_running_mode = _WORKER  # else it overrides the environment
+    command = f"{shlex.quote(sys.executable)} -m {_WORKER}"
+    environment = SubprocessSDKEnvironment.from_command_string(command)
+    return FnApiRunner(default_environment=environment, provision_info=ExtendedProvisionInfo(told))
 
 
 @contextlib.contextmanager
@@ -146,7 +164,7 @@ def sdk_workers(driver: int) -> set[int]:
     found = set()
     for child in _descendants(driver):
         with contextlib.suppress(OSError):
-            if _WORKER in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+            if _WORKER.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
                 found.add(child)
     return found
 

@@ -137,7 +137,13 @@ ARTICLES = Table(
         Column(18, "text", pa.string(), "Body, a paragraph a line, without furniture.", False),
         Column(19, "captions", pa.list_(pa.string()), "Picture captions, in page order."),
         Column(20, "credits", pa.list_(pa.string()), "Lines that credit an agency or contributor."),
-        Column(21, "words", pa.int32(), "Words in text.", False),
+        Column(
+            21,
+            "words",
+            pa.int32(),
+            "Words in text: runs between white space, or in a line of Han or kana its characters / 2.5.",
+            False,
+        ),
         Column(
             22,
             "removed_lines",
@@ -321,8 +327,15 @@ PAIRS = Table(
             "Jaccard similarity of the word 5-grams, estimated from the MinHash signatures.",
             False,
         ),
-        Column(8, "shared_words", pa.int32(), "Words in shared passages, of the article shown.", False),
-        Column(9, "longest_run", pa.int32(), "Words of the longest shared passage.", False),
+        Column(
+            8,
+            "shared_words",
+            pa.int32(),
+            "Words in shared passages, of the article shown, as matching counts them: runs of letters and digits, each "
+            "character of a script without spaces; more than `words` of `articles` counts.",
+            False,
+        ),
+        Column(9, "longest_run", pa.int32(), "Words of the longest shared passage, counted likewise.", False),
         Column(
             10,
             "passages",

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from pipeline.engine import DEFAULT_RUNNER, new_pipeline, pipeline_options
 from schemas.blocks import CATALOG, CLEAN, RAW, BlockRef, load
 from transforms.clean.articles import CleanArticles, CleanOptions, clean_tables
 
@@ -37,7 +37,7 @@ def blocks(size: int) -> list[pa.Table]:
 def run(tables: list[pa.Table], folder: Path) -> tuple[pa.Table, list[dict[str, object]]]:
     """Articles by position, and rejects."""
     found: dict[str, list[object]] = {"blocks": [], "catalog": [], "rejects": []}
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+    with new_pipeline(DEFAULT_RUNNER, pipeline_options(1, ())) as pipeline:
         out = pipeline | beam.Create(tables).with_output_types(pa.Table) | CleanArticles(CleanOptions(), str(folder))
         for name in found:
             out[name] | f"Keep{name}" >> beam.Map(_store_result, str(folder), name)

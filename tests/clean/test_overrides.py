@@ -130,6 +130,7 @@ def test_a_page_that_its_selectors_make_too_large_is_rejected_once() -> None:
     [
         ("remove_selectors = ['div[']", "'div['"),
         ("select = ['p::nonsense(']", "'p::nonsense('"),
+        ("select = ['p::before']", "'p::before'"),
         ("remove = ['/(/']", "'/(/'"),
         ("keep = ['  ']", "empty line"),
         ("removes = ['x']", "removes: no such option"),

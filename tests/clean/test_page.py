@@ -135,6 +135,19 @@ def test_a_page_without_text_is_rejected() -> None:
     assert error.value.reason is RejectReason.NO_BODY
 
 
+def cost(html: str) -> float:
+    """CPU seconds of a page, the better of two tries: only their ratios are the same on every machine."""
+    seconds = []
+    for _ in range(2):
+        began = time.process_time()
+        try:
+            read_page(html, None, LIMITS)
+        except Rejected as error:
+            assert error.reason in {RejectReason.TOO_COMPLEX, RejectReason.NO_BODY}  # noqa: PT017 -- either way is right
+        seconds.append(time.process_time() - began)
+    return min(seconds)
+
+
 @pytest.mark.parametrize(
     "html",
     [
@@ -169,11 +182,7 @@ def test_a_page_without_text_is_rejected() -> None:
         *("options", "bodies", "title", "dates"),
     ],
 )
-def test_a_hostile_page_costs_less_than_a_second(html: str) -> None:
-    read_page(PAGE, None, LIMITS)
-    began = time.process_time()
-    try:
-        read_page(html, None, LIMITS)
-    except Rejected as error:
-        assert error.reason in {RejectReason.TOO_COMPLEX, RejectReason.NO_BODY}  # noqa: PT017 -- either way is right
-    assert time.process_time() - began < 1
+def test_a_hostile_page_costs_less_than_six_long_ones(html: str) -> None:
+    paragraph = "<p class=t{0}>A sentence of some words, the {0}th of them, says <a href=/{0}>what</a> it says.</p>"
+    long = "<body><article>" + "".join(map(paragraph.format, range(12_000)))  # about a megabyte, 24,000 tags
+    assert cost(html) < 6 * cost(long)

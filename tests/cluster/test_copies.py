@@ -7,6 +7,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from pipeline.engine import DEFAULT_RUNNER, new_pipeline, pipeline_options
 from schemas.barriers import StoreBlocks
 from schemas.blocks import CATALOG, COPY_LABELS, PAIRS, load, store_new
 from schemas.labels import RELATION_CODES, Relation
@@ -182,7 +183,7 @@ def test_the_graph_gives_the_same_labels(tmp_path: Path) -> None:
     blocks = [_pairs((0, 1, 0.9, 0.9, 0.9)), _pairs((1, 2, 0.6, 0.6, 0.6)), _pairs((4, 5, 0.2, 0.2, 0.2), longest=40)]
     catalog = store_new(_catalog(6), str(tmp_path), "catalog")
     expected = label(_catalog(6), *join(links_of(pa.concat_tables(blocks), 0.1), OPTIONS))
-    with beam.Pipeline("FnApiRunner") as pipeline:
+    with new_pipeline(DEFAULT_RUNNER, pipeline_options(1, ())) as pipeline:
         stored = pipeline | "Catalog" >> beam.Create([catalog])
         pairs = pipeline | "Pairs" >> beam.Create(blocks) | "Keep" >> StoreBlocks(str(tmp_path), "pairs")
         linked = pairs | LinkArticles(OPTIONS, NOTHING_KEPT, str(tmp_path))

@@ -12,6 +12,7 @@ from apache_beam.testing.util import assert_that
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.engine import DEFAULT_RUNNER, new_pipeline, pipeline_options
 from schemas import blocks
 from schemas.blocks import BlockRef, StoredTable
 from transforms.cluster.stories import ClusterStories, StoryOptions, features, label_stories, representatives
@@ -131,7 +132,7 @@ def test_the_transform_gives_the_labels_of_the_functions(tmp_path: Path, enabled
         assert len(groups(table)) == (4 if enabled else 0)
         assert table.schema.equals(blocks.STORY_LABELS)
 
-    with beam.Pipeline("FnApiRunner") as pipeline:
+    with new_pipeline(DEFAULT_RUNNER, pipeline_options(1, ())) as pipeline:
         articles = pipeline | "Blocks" >> beam.Create(refs).with_output_types(BlockRef)
         labels = pipeline | "Copies" >> beam.Create([copies]).with_output_types(StoredTable)
         assert_that({"blocks": articles, "copies": labels} | ClusterStories(options, str(tmp_path)), check)

@@ -29,7 +29,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "disk"
     place.mkdir()
     if not mount("-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)):
-        pytest.skip("mounting needs root")
+        pytest.skip("mounting a small disk needs root, and a container that may mount")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 

@@ -8,6 +8,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pytest
 
+from pipeline.engine import DEFAULT_RUNNER, new_pipeline, pipeline_options
 from schemas.blocks import CLEAN, PAIRS, BlockRef, concat, load, new_block, store, store_new
 from schemas.errors import ContractMismatch
 from schemas.ids import stable_hash
@@ -304,7 +305,7 @@ def test_the_graph_finds_what_the_bare_functions_find(blocks_of: Blocks, prose: 
     )
     refs = blocks_of(articles, rows=3)
     catalog = store_new(catalog_of(refs), str(tmp_path), "catalog")
-    with beam.Pipeline("FnApiRunner") as pipeline:
+    with new_pipeline(DEFAULT_RUNNER, pipeline_options(1, ())) as pipeline:
         stored = pipeline | "Catalog" >> beam.Create([catalog])
         signed = pipeline | "Blocks" >> beam.Create(refs) | SignArticles(OPTIONS, str(tmp_path), buckets=4)
         candidates = signed | {"catalog": stored} | FindCandidates(OPTIONS, str(tmp_path))

@@ -86,7 +86,7 @@ def test_any_text_gives_words_that_lie_in_it_and_do_not_depend_on_their_neighbou
 
 def test_the_shipped_characters_are_those_of_their_unicode_version() -> None:
     if unicodedata.unidata_version != "14.0.0":
-        pytest.skip("the table was built under Unicode 14.0.0, as Python 3.11 has it")
+        pytest.skip("the table was built under Unicode 14.0.0, which Python 3.11 has and this one has not")
     classes, folded = words._unicode_tables()  # noqa: SLF001 -- the data under test
     built_classes, built_folded = character_tables()
     assert np.array_equal(classes, built_classes)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
+from pipeline.engine import DEFAULT_RUNNER, new_pipeline, pipeline_options
 from schemas.barriers import GroupBuckets, StoreBlocks, StoreBuckets
 from schemas.blocks import BlockRef, load, store
 
@@ -28,7 +29,7 @@ def summed(bucket: int, tables: list[pa.Table]) -> tuple[int, list[int], set[str
 
 
 def test_rows_of_a_bucket_meet_though_only_their_places_are_shuffled(tmp_path: Path) -> None:
-    with beam.Pipeline("FnApiRunner") as pipeline:
+    with new_pipeline(DEFAULT_RUNNER, pipeline_options(1, ())) as pipeline:
         stops = pipeline | "Stops" >> beam.Create([1, 3, 0])
         least = pipeline | "Least" >> beam.Create([0])
         grouped = (
@@ -44,7 +45,7 @@ def test_rows_of_a_bucket_meet_though_only_their_places_are_shuffled(tmp_path: P
 @pytest.mark.parametrize("rows", [0, 3])
 def test_a_stored_block_is_read_back_as_it_was(tmp_path: Path, rows: int) -> None:
     table = pa.table([list(range(rows)), ["x"] * rows], schema=NUMBERS)
-    with beam.Pipeline("FnApiRunner") as pipeline:
+    with new_pipeline(DEFAULT_RUNNER, pipeline_options(1, ())) as pipeline:
         refs = pipeline | beam.Create([table]) | StoreBlocks(str(tmp_path), "numbers")
         assert_that(refs | beam.Map(lambda ref: ref.rows), equal_to([rows]))
     (path,) = tmp_path.glob("*.numbers.arrow")

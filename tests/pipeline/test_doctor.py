@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -70,6 +71,19 @@ def test_what_is_unfit_is_named(
 def test_folders_on_different_file_systems_are_named(tmp_path: Path) -> None:
     elsewhere = Path("/dev/shm")  # noqa: S108 -- only looked at
     if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("one file system only")
+        pytest.skip("needs a second file system, and /dev/shm is none here")
     (tmp_path / "staging").symlink_to(elsewhere)
     assert "different file systems" in failed(tmp_path)["file system"]
+
+
+@pytest.mark.whole
+def test_where_compiled_code_cannot_be_kept_the_doctor_says_so_and_a_run_does_too(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    nowhere = {**os.environ, "PYTHONPATH": str(root), "NUMBA_CACHE_LOCATOR_CLASSES": "IPythonCacheLocator"}
+    found = []
+    for words in (["doctor", str(tmp_path)], ["run", str(root / "seeds"), "--output", str(tmp_path / "out")]):
+        command = [sys.executable, "-m", "pipeline", *words]
+        found.append(subprocess.run(command, check=False, capture_output=True, text=True, env=nowhere))
+    assert [done.returncode for done in found] == [1, 2]
+    assert "FAIL  compiled kernels" in found[0].stdout
+    assert found[1].stderr == "copydesk: nowhere to keep compiled code: set NUMBA_CACHE_DIR to a folder\n"

@@ -64,9 +64,9 @@ class OutletRules:
           ValueError: names the selector or pattern.
         """
         for selector in (*self.select, *self.remove_selectors):
-            try:  # soupsieve's second error is for CSS that it does not know, such as `::before`
+            try:
                 soupsieve.compile(selector)
-            except (soupsieve.SelectorSyntaxError, NotImplementedError) as error:
+            except (soupsieve.SelectorSyntaxError, RuntimeError) as error:  # the second for `::before`, `@media`, depth
                 raise ValueError(f"{selector!r} is no CSS selector: {str(error).splitlines()[0]}") from error
         for pattern in filter(_is_pattern, (*self.remove, *self.keep)):
             try:
