@@ -14,6 +14,7 @@ from transforms.read.decode import COMPRESSIONS, decode_page, decode_text, read_
 from transforms.read.inputs import InputFile, ReadOptions, WorkItem
 from transforms.read.records import Outcome, read_jsonl, read_parquet, with_known
 from transforms.read.rows import Row, raw_table, reject_row
+from transforms.read.warc import read_warc
 
 REJECTS = "rejects"
 
@@ -45,6 +46,8 @@ def read_item(item: WorkItem, options: ReadOptions) -> Iterator[Outcome]:
         return read_jsonl(item, options)
     if item.format == "parquet":
         return read_parquet(item, options)
+    if item.format == "warc":
+        return read_warc(item, options)
     return (_read_file(file, item.format, options) for file in item.files)
 
 

@@ -99,23 +99,28 @@ def decode_text(data: bytes) -> str:
     return checked(text)
 
 
-def decode_page(data: bytes) -> str:
-    """Decode an HTML page: byte order mark, then the declared charset, then UTF-8, then detection.
+def decode_page(data: bytes, charset: str | None = None) -> str:
+    """Decode an HTML page: byte order mark, then UTF-8, then the declared charset, then detection.
 
     Bytes that the declared charset lacks become U+FFFD, as in a browser.
+
+    Args:
+      data: the page.
+      charset: what the HTTP head declares, if one is known; it comes before what the page declares.
 
     Raises:
       Rejected: BAD_ENCODING where no charset fits; EMPTY.
     """
-    for mark, name in _BOMS:
+    for mark, encoding in _BOMS:
         if data.startswith(mark):
-            return checked(data.decode(name, "replace"))
+            return checked(data.decode(encoding, "replace"))
     try:
         return checked(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         declared = _DECLARED.search(data[:_DECLARED_WITHIN])
-        if declared and (codec := _codec(declared.group(1).decode("ascii"))):
-            return checked(data.decode(codec, "replace"))
+        for name in (charset, declared[1].decode("ascii") if declared else None):
+            if name and (codec := _codec(name)):
+                return checked(data.decode(codec, "replace"))
         best = charset_normalizer.from_bytes(data[: 1 << 18]).best()
         if best is None:
             raise Rejected(RejectReason.BAD_ENCODING, f"no charset fits; not UTF-8 at byte {error.start}") from error

@@ -1,6 +1,6 @@
 """What to read: INPUT arguments → work items of about a block each.
 
-A work item is a run of small files, or a piece of a large one: a byte range of a JSONL file, some row
+A work item is a run of small files, or a piece of a large one: a byte range of a JSONL or WARC file, some row
 groups of a Parquet file. Nothing of the content is read here, except that the lines of a JSONL file that is
 cut are counted, so that a record keeps the number it has in its file.
 """
@@ -31,6 +31,8 @@ FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".parquet": "parquet",
+    ".warc": "warc",
+    ".wet": "warc",
 }
 
 Known = Mapping[str, str | None]
@@ -45,7 +47,7 @@ class ReadOptions:
 
     max_article_bytes: int = 10 << 20  # one text, page or record, decompressed
     max_skipped_bytes: int = 1 << 30  # of one oversized record, before the rest of its file is given up
-    split_bytes: int = BLOCK_BYTES  # a larger JSONL file is cut into pieces of this size
+    split_bytes: int = BLOCK_BYTES  # a larger JSONL or WARC file is cut into pieces of this size
     fields: Mapping[str, str] = field(default_factory=dict)  # our field name → the name in JSONL and Parquet records
 
     def __post_init__(self) -> None:
@@ -72,7 +74,7 @@ class WorkItem(NamedTuple):
 
     format: str
     files: tuple[InputFile, ...]
-    start: int = 0  # byte (jsonl) or row group (parquet)
+    start: int = 0  # byte (jsonl, warc) or row group (parquet)
     stop: int = -1  # likewise; -1: to the end
     first: int = 0  # number of the piece's first record
 
@@ -99,7 +101,7 @@ def plan_inputs(inputs: Iterable[str], known: Mapping[str, Known], split_bytes: 
     Args:
       inputs: files, folders (all below them), globs, or URIs of any file system that Beam reads.
       known: what a metadata file says, by URI or by file name.
-      split_bytes: where larger JSONL files are cut.
+      split_bytes: where larger JSONL and WARC files are cut.
 
     Raises:
       UsageError: an input does not exist, or its file system is not installed.
@@ -207,6 +209,8 @@ def _items(files: Iterable[InputFile], split_bytes: int) -> Iterator[WorkItem]:
             yield from _jsonl_items(file, split_bytes)
         elif kind == "parquet":
             yield from _parquet_items(file)
+        elif kind == "warc":
+            yield from _warc_items(file, split_bytes)
         elif kind:
             run = small[kind]
             run.append(file)
@@ -257,3 +261,9 @@ def _parquet_items(file: InputFile) -> Iterator[WorkItem]:
         first += about.row_group(group).num_rows
     if not about.num_row_groups:
         yield WorkItem("parquet", (file,))
+
+
+def _warc_items(file: InputFile, split_bytes: int) -> Iterator[WorkItem]:
+    """Cut a large file, compressed or not, wherever it lies: the readers find the records' beginnings."""
+    for start in range(0, max(file.size, 1), split_bytes):
+        yield WorkItem("warc", (file,), start, min(start + split_bytes, file.size))
