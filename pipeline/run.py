@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +30,9 @@ from schemas.files import DataFile
 from schemas.ids import stable_hash
 from schemas.state import EarlierRuns
 from schemas.tables import CONTRACT_VERSION
-from transforms.read.inputs import Plan, plan_inputs
+from transforms.read.inputs import STDIN, Plan, plan_inputs
+from transforms.read.stdin import spool_stdin
+from transforms.read.warc import PASSED_OVER
 from transforms.write.staging import FILE_LIST
 
 _TRIES = 3  # of a run that others overtake
@@ -73,15 +75,29 @@ def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Resu
     Raises:
       UsageError, TooManyRejects, CommitConflict, ContractMismatch, StorageFailed, WorkerLost: see `schemas.errors`.
     """
-    for _ in range(_TRIES - 1):
-        with contextlib.suppress(CommitConflict):
-            return _run_once(request, watch)
-    return _run_once(request, watch)
+    with _spooled(request) as stdin:
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(CommitConflict):
+                return _run_once(request, watch, stdin)
+        return _run_once(request, watch, stdin)
 
 
-def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Result:
+@contextlib.contextmanager
+def _spooled(request: Request) -> Iterator[Path | None]:
+    """Standard input as a file of the dataset's, if it is read: a run that begins again cannot read it twice."""
+    if STDIN not in request.inputs:
+        yield None
+        return
+    dataset = Dataset(_local_folder(request.output))
+    with dataset.attempt() as attempt:
+        with explained(dataset.root):
+            stdin = spool_stdin(attempt.scratch)
+        yield stdin
+
+
+def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: Path | None) -> Result:
     empty = new_pipeline(request.runner, pipeline_options(request.workers, request.beam_flags))
-    plan = plan_inputs(request.inputs, request.known, request.config.read.split_bytes)
+    plan = plan_inputs(request.inputs, request.known, request.config.read.split_bytes, stdin)
     idle = unmatched(request.known, (uri for uri, *_ in plan.fingerprint))
     run_id = _run_id(request, plan)
     dataset = Dataset(_local_folder(request.output))
@@ -100,7 +116,11 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
                 folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier)
                 build(pipeline, plan.items, _refused(plan), request.config, folders)
             files = _staged_files(attempt.files)
-            summary = _summary(attempt, files) | {"thinned_keys": _thinned_keys(pipeline)}
+            counted = {
+                "thinned_keys": _counted(pipeline, "match", "thinned_keys")
+            }  # too many articles to pair them all
+            counted["passed_over"] = _counted(pipeline, "read", PASSED_OVER)
+            summary = _summary(attempt, files) | counted
             _check_rejects(attempt, files, summary, request.config)
             unknown = _unknown_outlets(attempt, files, request.config)
             about = {
@@ -166,9 +186,8 @@ def _summary(attempt: Attempt, files: Sequence[DataFile]) -> dict[str, int]:
     }
 
 
-def _thinned_keys(pipeline: beam.Pipeline) -> int:
-    """Keys under too many articles to pair them all; see `transforms.match.candidates`."""
-    found = pipeline.result.metrics().query(MetricsFilter().with_namespace("match").with_name("thinned_keys"))
+def _counted(pipeline: beam.Pipeline, stage: str, name: str) -> int:
+    found = pipeline.result.metrics().query(MetricsFilter().with_namespace(stage).with_name(name))
     return sum(counter.result for counter in found["counters"])
 
 

@@ -12,7 +12,7 @@ import brotli
 import pytest
 import zstandard
 from apache_beam.metrics import Metrics
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 
@@ -159,6 +159,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
+@settings(max_examples=15)
 @given(st.data())
 def test_a_file_cut_anywhere_gives_every_record_once(
     tmp_path_factory: pytest.TempPathFactory, ending: str, data: Any

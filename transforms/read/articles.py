@@ -42,6 +42,13 @@ def tagged_blocks(item: WorkItem, options: ReadOptions) -> Iterator[Any]:
 
 def read_item(item: WorkItem, options: ReadOptions) -> Iterator[Outcome]:
     """Read all that a work item names."""
+    outcomes = _outcomes(item, options)
+    if not item.name:
+        return outcomes
+    return (outcome._replace(row=outcome.row | {"source_uri": item.name}) for outcome in outcomes)
+
+
+def _outcomes(item: WorkItem, options: ReadOptions) -> Iterator[Outcome]:
     if item.format == "jsonl":
         return read_jsonl(item, options)
     if item.format == "parquet":

@@ -105,21 +105,21 @@ def decode_page(data: bytes, charset: str | None = None) -> str:
     Bytes that the declared charset lacks become U+FFFD, as in a browser.
 
     Args:
-      data: the page.
-      charset: what the HTTP head declares, if one is known; it comes before what the page declares.
+      data: the page, or a feed.
+      charset: as the server declared it; that comes before what the page declares.
 
     Raises:
       Rejected: BAD_ENCODING where no charset fits; EMPTY.
     """
-    for mark, encoding in _BOMS:
+    for mark, name in _BOMS:
         if data.startswith(mark):
-            return checked(data.decode(encoding, "replace"))
+            return checked(data.decode(name, "replace"))
     try:
         return checked(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         declared = _DECLARED.search(data[:_DECLARED_WITHIN])
-        for name in (charset, declared[1].decode("ascii") if declared else None):
-            if name and (codec := _codec(name)):
+        for label in (charset, declared.group(1).decode("ascii") if declared else None):
+            if label and (codec := _codec(label)):
                 return checked(data.decode(codec, "replace"))
         best = charset_normalizer.from_bytes(data[: 1 << 18]).best()
         if best is None:

@@ -8,7 +8,7 @@ MOST_HEAD = 64 << 10
 
 _VERSION = re.compile(rb"WARC/\d\.\d+[ \t]*\r?\n")
 _LONGEST_VERSION = 32
-_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_HEAD_END = re.compile(rb"\r?\n\r?\n|\nWARC/")  # the last: this was none, so that a search takes no square of time
 _TYPE = re.compile(rb"\nwarc-type:", re.IGNORECASE)
 
 
@@ -92,7 +92,7 @@ class Window:
             more = self.fill(size)
             if end := _HEAD_END.search(self._held, self._cursor, self._cursor + size):
                 head = bytes(self._held[self._cursor : end.end()])
-                return head if _TYPE.search(head) else None
+                return head if head.endswith(b"\n") and _TYPE.search(head) else None
             size *= 4
         return None
 
