@@ -208,6 +208,14 @@ def test_a_wrong_length_swallows_no_neighbour(tmp_path: Path, length: bytes) -> 
     assert (reject["reason"], reject["position"]) == (RejectReason.BAD_RECORD, len(b"".join(records[:2])))
 
 
+def test_a_head_that_is_cut_does_not_take_the_next_record_for_its_own(tmp_path: Path) -> None:
+    records = of_pages(6)
+    records[2] = records[2][:60]
+    rows, (reject,) = read(write(tmp_path / "news.warc", records))
+    assert [row["html"].encode() for row in rows] == [page(n, 5 + n * 7 % 60) for n in (0, 1, 3, 4, 5)]
+    assert reject["position"] == len(b"".join(records[:2]))
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_records_before_the_end_of_a_cut_file_stand(tmp_path: Path, ending: str) -> None:
     path = write(tmp_path / f"news{ending}", of_pages(9))

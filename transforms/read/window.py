@@ -8,7 +8,7 @@ MOST_HEAD = 64 << 10
 
 _VERSION = re.compile(rb"WARC/\d\.\d+[ \t]*\r?\n")
 _LONGEST_VERSION = 32
-_HEAD_END = re.compile(rb"\r?\n\r?\n|\nWARC/")  # the last: this was none, so that a search takes no square of time
+_HEAD_END = re.compile(rb"\r?\n\r?\n|WARC/\d\.\d+[ \t]*\r?\n")  # or the next head, where this one is cut
 _TYPE = re.compile(rb"\nwarc-type:", re.IGNORECASE)
 
 
@@ -90,9 +90,9 @@ class Window:
         size, more = 1 << 10, True
         while more and size <= MOST_HEAD:
             more = self.fill(size)
-            if end := _HEAD_END.search(self._held, self._cursor, self._cursor + size):
+            if end := _HEAD_END.search(self._held, self._cursor + 1, self._cursor + size):
                 head = bytes(self._held[self._cursor : end.end()])
-                return head if head.endswith(b"\n") and _TYPE.search(head) else None
+                return head if end[0].isspace() and _TYPE.search(head) else None
             size *= 4
         return None
 
