@@ -101,6 +101,16 @@ def test_what_cannot_be_read_is_said_once(folder: Path) -> None:
     assert source.poll(first.cursor, folder) == Polled((), (), first.cursor)
 
 
+def test_a_file_that_is_renamed_while_its_folder_is_listed_is_no_reject(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(folder, "b.txt")
+    walked = [(str(folder), [], ["a.txt.tmp", "a.txt", "b.txt"])]
+    monkeypatch.setattr(os, "walk", lambda *_, **__: walked)
+    polled = watched(folder).poll({}, folder)
+    assert (names(polled), polled.refused) == (["b.txt"], ())
+
+
 def test_a_poll_takes_the_oldest_and_not_too_much(folder: Path) -> None:
     for age in range(10, 16):
         put(folder, f"{age}.txt", "x" * 100, age=age)

@@ -10,6 +10,7 @@ that end in one of `UNFINISHED`. So move a file into a watched folder, or write 
 """
 
 import glob
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,10 +65,13 @@ class FileSource:
         fresh: list[FileMetadata] = []
         refused: list[Refused] = []
         for found in found_files(self.uri, must_be=not _is_open(self.uri)):
+            if self._is_unfinished(found.uri if isinstance(found, Refused) else found.path):
+                continue
             if isinstance(found, Refused):
-                kept[found.uri] = _UNREADABLE
-                refused += [found] * (found.uri not in given)
-            elif not self._is_unfinished(found.path):
+                if os.path.lexists(found.uri):  # else it was moved away since the folder was listed
+                    kept[found.uri] = _UNREADABLE
+                    refused += [found] * (found.uri not in given)
+            else:
                 if found.path in given:
                     kept[found.path] = given[found.path]
                 if kept.get(found.path) != _stamp(found) and not self._is_young(found):
