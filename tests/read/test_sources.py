@@ -105,7 +105,7 @@ def test_a_file_that_is_renamed_while_its_folder_is_listed_is_no_reject(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(folder, "b.txt")
-    walked = [(str(folder), [], ["a.txt.tmp", "a.txt", "b.txt"])]
+    walked: list[Any] = [(str(folder), [], ["a.txt.tmp", "a.txt", "b.txt"])]
     monkeypatch.setattr(os, "walk", lambda *_, **__: walked)
     polled = watched(folder).poll({}, folder)
     assert (names(polled), polled.refused) == (["b.txt"], ())
