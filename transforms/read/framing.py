@@ -88,7 +88,7 @@ def _compressed(units: UnitFile, start: int, stop: int, options: ReadOptions) ->
                 yield Frame(at + number, fault=fault)
                 wasted += units.at - at + window.at + window.ahead
             if wasted > options.max_skipped_bytes:
-                detail = f"over {wasted} bytes of damaged records: the rest of the file is given up"
+                detail = f"over {wasted} bytes of damaged records: the rest of this piece of the file is given up"
                 yield Frame(at + number + 1, fault=Rejected(RejectReason.TOO_LARGE, detail))
                 return
             units.find_unit(at + 1, stop)
