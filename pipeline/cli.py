@@ -47,7 +47,7 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", hel
 
 @app.command("run", epilog="Options of the Beam runner go behind `--`.")
 def run_command(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs or URIs.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders, globs, URIs; - for stdin.")],
     output: Annotated[Path, typer.Option("--output", metavar="OUT", help="A folder, or s3://bucket/prefix.")],
     config: ConfigFile = None,
     metadata: Annotated[

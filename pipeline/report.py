@@ -78,6 +78,8 @@ def print_run(console: Console, manifest: Manifest, output: Path, *, repeated: b
     facts.add_row("articles read", f"{counts['articles_read']:,}")
     facts.add_row("kept", f"{counts['articles_kept']:,}")
     facts.add_row("rejected", f"{counts['rejected']:,}" + _of_which(counts["delivered_twice"], "delivered twice"))
+    if counts.get("passed_over"):
+        facts.add_row("passed over", f"{counts['passed_over']:,} records of WARC files that are about others")
     facts.add_row(
         "furniture lines removed",
         f"{counts['furniture_lines']:,}" + _of_which(counts["other_lines"], "set aside", "and "),

@@ -6,7 +6,7 @@ and only files in which a row changes are written again.
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -36,7 +36,9 @@ from schemas.files import DataFile, Staged
 from schemas.ids import stable_hash
 from schemas.state import EarlierRuns
 from schemas.tables import CONTRACT_VERSION
-from transforms.read.inputs import Plan, plan_inputs
+from transforms.read.inputs import STDIN, Plan, plan_inputs
+from transforms.read.stdin import spool_stdin
+from transforms.read.warc import PASSED_OVER
 from transforms.write.partitions import UNDATED
 from transforms.write.staging import FILE_LIST, REJECTED_AS
 
@@ -81,15 +83,29 @@ def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Resu
     Raises:
       UsageError, TooManyRejects, CommitConflict, ContractMismatch, StorageFailed, WorkerLost: see `schemas.errors`.
     """
-    for _ in range(_TRIES - 1):
-        with contextlib.suppress(CommitConflict):
-            return _run_once(request, watch)
-    return _run_once(request, watch)
+    with _spooled(request) as stdin:
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(CommitConflict):
+                return _run_once(request, watch, stdin)
+        return _run_once(request, watch, stdin)
 
 
-def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Result:
+@contextlib.contextmanager
+def _spooled(request: Request) -> Iterator[Path | None]:
+    """Standard input as a file of the dataset's, if it is read: a run that begins again cannot read it twice."""
+    if STDIN not in request.inputs:
+        yield None
+        return
+    dataset = dataset_at(request.output)
+    with dataset.attempt() as attempt:
+        with explained(dataset.root):
+            stdin = spool_stdin(attempt.scratch)
+        yield stdin
+
+
+def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: Path | None) -> Result:
     empty = new_pipeline(request.runner, pipeline_options(request.workers, request.beam_flags))
-    plan = plan_inputs(request.inputs, request.known, request.config.read.split_bytes)
+    plan = plan_inputs(request.inputs, request.known, request.config.read.split_bytes, stdin)
     idle = unmatched(request.known, (uri for uri, *_ in plan.fingerprint))
     run_id = _run_id(request, plan)
     dataset = dataset_at(request.output)
@@ -114,7 +130,9 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
             found = _listing(attempt.files)
             removed = replaced_files(dataset.root, found.staged) if kept.files else None
             files = numbered([each.file for each in found.staged], _staying(base, removed))
-            summary = _summary(found, [*_staying(base, removed), *files]) | {"thinned_keys": _thinned_keys(pipeline)}
+            summary = _summary(found, [*_staying(base, removed), *files])
+            summary["thinned_keys"] = _counted(pipeline, "match", "thinned_keys")  # too many articles to pair them all
+            summary["passed_over"] = _counted(pipeline, "read", PASSED_OVER)
             _check_rejects(found, summary, request.config, adding=removed is not None)
             unknown = _unknown_outlets(attempt, files, request.config)
             about = {
@@ -215,9 +233,8 @@ def _summary(found: _Listing, after: Sequence[DataFile]) -> dict[str, int]:
     return counts | {name: _rows(after, name) for name in ("articles", "copies", "stories", "pairs")}
 
 
-def _thinned_keys(pipeline: beam.Pipeline) -> int:
-    """Keys under too many articles to pair them all; see `transforms.match.candidates`."""
-    found = pipeline.result.metrics().query(MetricsFilter().with_namespace("match").with_name("thinned_keys"))
+def _counted(pipeline: beam.Pipeline, stage: str, name: str) -> int:
+    found = pipeline.result.metrics().query(MetricsFilter().with_namespace(stage).with_name(name))
     return sum(counter.result for counter in found["counters"])
 
 

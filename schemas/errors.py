@@ -89,6 +89,9 @@ class RejectReason(StrEnum):
     BAD_FIELD = "bad_field"  # a field of the wrong type, or a file without the needed columns
     MISSING_TEXT = "missing_text"  # neither text nor html
     UNKNOWN_FORMAT = "unknown_format"  # a file whose ending names no format we read
+    BAD_RECORD = "bad_record"  # a WARC record that is damaged: its head, length, compression, or the HTTP answer in it
+    BAD_STATUS = "bad_status"  # an HTTP answer with another status than 200
+    NOT_A_PAGE = "not_a_page"  # of a media type that is no HTML, XHTML or plain text
     TOO_COMPLEX = "too_complex"  # a page over the caps on nodes, depth or seconds
     NO_BODY = "no_body"  # nothing was left that could be an article
     DUPLICATE_INPUT = "duplicate_input"  # the same record delivered again

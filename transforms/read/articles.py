@@ -14,6 +14,7 @@ from transforms.read.decode import COMPRESSIONS, decode_page, decode_text, read_
 from transforms.read.inputs import InputFile, ReadOptions, WorkItem
 from transforms.read.records import Outcome, read_jsonl, read_parquet, with_known
 from transforms.read.rows import Row, raw_table, reject_row
+from transforms.read.warc import read_warc
 
 REJECTS = "rejects"
 
@@ -41,10 +42,19 @@ def tagged_blocks(item: WorkItem, options: ReadOptions) -> Iterator[Any]:
 
 def read_item(item: WorkItem, options: ReadOptions) -> Iterator[Outcome]:
     """Read all that a work item names."""
+    outcomes = _outcomes(item, options)
+    if not item.name:
+        return outcomes
+    return (outcome._replace(row=outcome.row | {"source_uri": item.name}) for outcome in outcomes)
+
+
+def _outcomes(item: WorkItem, options: ReadOptions) -> Iterator[Outcome]:
     if item.format == "jsonl":
         return read_jsonl(item, options)
     if item.format == "parquet":
         return read_parquet(item, options)
+    if item.format == "warc":
+        return read_warc(item, options)
     return (_read_file(file, item.format, options) for file in item.files)
 
 

@@ -1,6 +1,6 @@
 """What to read: INPUT arguments → work items of about a block each.
 
-A work item is a run of small files, or a piece of a large one: a byte range of a JSONL file, some row
+A work item is a run of small files, or a piece of a large one: a byte range of a JSONL or WARC file, some row
 groups of a Parquet file. Nothing of the content is read here, except that the lines of a JSONL file that is
 cut are counted, so that a record keeps the number it has in its file.
 """
@@ -22,6 +22,10 @@ from schemas.errors import RejectReason, UsageError
 from transforms.read.decode import CHUNK_BYTES, COMPRESSIONS, compression_of
 from transforms.read.rows import ALIASES
 
+STDIN = "-"
+"""The argument that stands for standard input."""
+STDIN_NAME = "stdin"
+"""What rows and rejects call it."""
 _LOCAL = "file://"
 
 FORMATS = {
@@ -31,6 +35,8 @@ FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".parquet": "parquet",
+    ".warc": "warc",
+    ".wet": "warc",
 }
 
 Known = Mapping[str, str | None]
@@ -45,7 +51,7 @@ class ReadOptions:
 
     max_article_bytes: int = 10 << 20  # one text, page or record, decompressed
     max_skipped_bytes: int = 1 << 30  # of one oversized record, before the rest of its file is given up
-    split_bytes: int = BLOCK_BYTES  # a larger JSONL file is cut into pieces of this size
+    split_bytes: int = BLOCK_BYTES  # a larger JSONL or WARC file is cut into pieces of this size
     fields: Mapping[str, str] = field(default_factory=dict)  # our field name → the name in JSONL and Parquet records
 
     def __post_init__(self) -> None:
@@ -72,9 +78,10 @@ class WorkItem(NamedTuple):
 
     format: str
     files: tuple[InputFile, ...]
-    start: int = 0  # byte (jsonl) or row group (parquet)
+    start: int = 0  # byte (jsonl, warc) or row group (parquet)
     stop: int = -1  # likewise; -1: to the end
     first: int = 0  # number of the piece's first record
+    name: str = ""  # what rows and rejects call the file, if that is not its URI
 
 
 class Refused(NamedTuple):
@@ -93,13 +100,16 @@ class Plan(NamedTuple):
     fingerprint: tuple[tuple[str, int, float], ...]  # uri, bytes, last change: what makes a run the same run
 
 
-def plan_inputs(inputs: Iterable[str], known: Mapping[str, Known], split_bytes: int = BLOCK_BYTES) -> Plan:
+def plan_inputs(
+    inputs: Iterable[str], known: Mapping[str, Known], split_bytes: int = BLOCK_BYTES, stdin: Path | None = None
+) -> Plan:
     """Find the files behind the arguments and cut them into work items.
 
     Args:
-      inputs: files, folders (all below them), globs, or URIs of any file system that Beam reads.
+      inputs: files, folders (all below them), globs, URIs of any file system that Beam reads, or `-`.
       known: what a metadata file says, by URI or by file name.
-      split_bytes: where larger JSONL files are cut.
+      split_bytes: where larger JSONL and WARC files are cut.
+      stdin: what `-` stands for, as `transforms.read.stdin.spool_stdin` left it.
 
     Raises:
       UsageError: an input does not exist, or its file system is not installed.
@@ -107,13 +117,28 @@ def plan_inputs(inputs: Iterable[str], known: Mapping[str, Known], split_bytes: 
     found: dict[str, FileMetadata] = {}
     refused = []
     for argument in inputs:
-        matched = list(_match(argument))
+        if argument == STDIN and stdin:
+            continue
+        matched = list(found_files(argument))
         if not matched:
             refused.append(Refused(argument, RejectReason.EMPTY, "a folder or glob without files"))
         refused += [each for each in matched if isinstance(each, Refused)]
         found |= {each.path: each for each in matched if isinstance(each, FileMetadata)}
-    files = []
-    for uri, metadata in sorted(found.items()):
+    items, unknown = items_of(found.values(), known, split_bytes)
+    fingerprint = [(uri, found[uri].size_in_bytes, found[uri].last_updated_in_seconds) for uri in sorted(found)]
+    if stdin:
+        items = (*items, *stdin_items(stdin, split_bytes))
+        fingerprint.append((f"{STDIN_NAME}:{stdin.stem}", stdin.stat().st_size, 0.0))
+    return Plan(items, (*refused, *unknown), tuple(fingerprint))
+
+
+def items_of(
+    found: Iterable[FileMetadata], known: Mapping[str, Known], split_bytes: int
+) -> tuple[tuple[WorkItem, ...], tuple[Refused, ...]]:
+    """Cut files into work items, in the order of their names; refuse those of no format that is read."""
+    files, refused = [], []
+    for metadata in sorted(found, key=lambda each: each.path):
+        uri = metadata.path
         if format_of(uri) is None:
             names = " ".join(sorted(FORMATS))
             refused.append(
@@ -122,8 +147,13 @@ def plan_inputs(inputs: Iterable[str], known: Mapping[str, Known], split_bytes: 
         else:
             about = known.get(uri) or known.get(os.path.basename(uri)) or {}  # noqa: PTH119 -- may be a URI
             files.append(InputFile(uri, metadata.size_in_bytes, tuple(sorted(about.items()))))
-    fingerprint = tuple((uri, found[uri].size_in_bytes, found[uri].last_updated_in_seconds) for uri in sorted(found))
-    return Plan(tuple(_items(files, split_bytes)), tuple(refused), fingerprint)
+    return tuple(_items(files, split_bytes)), tuple(refused)
+
+
+def stdin_items(spooled: Path, split_bytes: int) -> tuple[WorkItem, ...]:
+    """Work items of a file of JSON lines that came by standard input."""
+    file = InputFile(str(spooled), spooled.stat().st_size)
+    return tuple(item._replace(name=STDIN_NAME) for item in _jsonl_items(file, split_bytes))
 
 
 def format_of(uri: str) -> str | None:
@@ -136,7 +166,12 @@ def format_of(uri: str) -> str | None:
     return FORMATS.get(ending)
 
 
-def _match(argument: str) -> Iterator[FileMetadata | Refused]:
+def found_files(argument: str, *, must_be: bool = True) -> Iterator[FileMetadata | Refused]:
+    """Give the files behind an argument, and a word on each that cannot be read.
+
+    Raises:
+      UsageError: there is none of that name and there must be, or its file system is not installed.
+    """
     if "://" not in argument or argument.startswith(_LOCAL):
         yield from _match_local(argument.removeprefix(_LOCAL))
         return
@@ -146,7 +181,7 @@ def _match(argument: str) -> Iterator[FileMetadata | Refused]:
     except (BeamIOError, ValueError, ImportError) as error:
         raise UsageError(f"{argument}: cannot be listed: {error}") from error
     matched = [metadata for result in results for metadata in result.metadata_list]
-    if not matched:
+    if not matched and must_be:
         raise UsageError(f"{argument}: no such file, folder or pattern")
     yield from matched
 
@@ -207,6 +242,8 @@ def _items(files: Iterable[InputFile], split_bytes: int) -> Iterator[WorkItem]:
             yield from _jsonl_items(file, split_bytes)
         elif kind == "parquet":
             yield from _parquet_items(file)
+        elif kind == "warc":
+            yield from _warc_items(file, split_bytes)
         elif kind:
             run = small[kind]
             run.append(file)
@@ -257,3 +294,9 @@ def _parquet_items(file: InputFile) -> Iterator[WorkItem]:
         first += about.row_group(group).num_rows
     if not about.num_row_groups:
         yield WorkItem("parquet", (file,))
+
+
+def _warc_items(file: InputFile, split_bytes: int) -> Iterator[WorkItem]:
+    """Cut a large file, compressed or not, wherever it lies: the readers find the records' beginnings."""
+    for start in range(0, max(file.size, 1), split_bytes):
+        yield WorkItem("warc", (file,), start, min(start + split_bytes, file.size))

@@ -1,0 +1,57 @@
+"""Standard input: JSON lines that can be read only once, so they are kept in a file until they are committed.
+
+What is not committed when the process dies is gone; whoever writes the lines can tell by the exit code of the run.
+"""
+
+import os
+import select
+import sys
+from pathlib import Path
+
+import xxhash
+
+from transforms.read.decode import CHUNK_BYTES
+from transforms.read.inputs import STDIN_NAME, stdin_items
+from transforms.read.source import Cursor, Polled
+
+
+def spool_stdin(folder: Path) -> Path:
+    """Write all of standard input to a file in a folder, under a name that tells its content."""
+    digest = xxhash.xxh3_128()
+    path = folder / "stdin.jsonl"
+    with path.open("wb") as sink:
+        while data := os.read(sys.stdin.fileno(), CHUNK_BYTES):
+            digest.update(data)
+            sink.write(data)
+    return path.rename(folder / f"{digest.hexdigest()}.jsonl")
+
+
+class StdinSource:
+    """Standard input as a source: a poll takes the whole lines that are there, and does not wait for more.
+
+    The cursor is {"bytes": given so far, "ended": whether that is all}, for people: nothing can be asked for again.
+    """
+
+    uri = STDIN_NAME
+
+    def __init__(self, split_bytes: int, most_bytes: int = 1 << 28) -> None:
+        """Take about `most_bytes` a poll at most; a line that is longer is broken."""
+        self._split_bytes, self._most_bytes = split_bytes, most_bytes
+        self._begun = bytearray()  # a line of which more is to come
+        self._ended = False
+
+    def poll(self, cursor: Cursor, spool: Path) -> Polled:
+        """Take the lines that are there."""
+        path = spool / "stdin.jsonl"
+        with path.open("wb") as sink:
+            while not self._ended and sink.tell() < self._most_bytes and select.select([sys.stdin], [], [], 0)[0]:
+                data = os.read(sys.stdin.fileno(), CHUNK_BYTES)
+                self._ended = not data
+                lines, _, rest = data.rpartition(b"\n")
+                if len(lines) < len(data) - len(rest) or self._ended or len(self._begun) > self._most_bytes:
+                    sink.write(self._begun + data[: len(data) - len(rest)])
+                    self._begun.clear()
+                self._begun += rest
+            size = sink.tell()
+        given = {"bytes": cursor.get("bytes", 0) + size, "ended": self._ended}
+        return Polled(stdin_items(path, self._split_bytes) if size else (), (), given)
