@@ -99,10 +99,14 @@ def decode_text(data: bytes) -> str:
     return checked(text)
 
 
-def decode_page(data: bytes) -> str:
-    """Decode an HTML page: byte order mark, then the declared charset, then UTF-8, then detection.
+def decode_page(data: bytes, charset: str | None = None) -> str:
+    """Decode an HTML page: byte order mark, then UTF-8, then the declared charset, then detection.
 
     Bytes that the declared charset lacks become U+FFFD, as in a browser.
+
+    Args:
+      data: the page, or a feed.
+      charset: as the server declared it; that comes before what the page declares.
 
     Raises:
       Rejected: BAD_ENCODING where no charset fits; EMPTY.
@@ -114,8 +118,9 @@ def decode_page(data: bytes) -> str:
         return checked(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         declared = _DECLARED.search(data[:_DECLARED_WITHIN])
-        if declared and (codec := _codec(declared.group(1).decode("ascii"))):
-            return checked(data.decode(codec, "replace"))
+        for label in (charset, declared.group(1).decode("ascii") if declared else None):
+            if label and (codec := _codec(label)):
+                return checked(data.decode(codec, "replace"))
         best = charset_normalizer.from_bytes(data[: 1 << 18]).best()
         if best is None:
             raise Rejected(RejectReason.BAD_ENCODING, f"no charset fits; not UTF-8 at byte {error.start}") from error

@@ -65,6 +65,7 @@ class InputFile(NamedTuple):
     uri: str
     size: int
     known: tuple[tuple[str, str | None], ...] = ()
+    spooled: bool = False  # written by a source: each record says in `source_uri` where it came from
 
 
 class WorkItem(NamedTuple):
