@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.feeds [--minutes 10] [--feeds 200] [--every 60] [--log FOLDER]
 
-Each server is a process of its own with an address of its own (127.0.0.1, 127.0.0.2). Of a hundred feeds some change
+Each server is a process of its own with an address of its own (127.0.0.1, 127.0.0.2). Of a hundred feeds half change
 every 90 seconds, with an ETag, a Last-Modified or neither; some say how long they are fresh, have moved, are gone, fail
 at first, name pages, or are busy. The source is polled with all options at their defaults, but for
 `allow_private`. Asserted from the logs: a second of rest for a host, back-off (Retry-After, and 60 s doubled where a
@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from transforms.read.feeds import FeedSource
-from transforms.read.fetch import FetchOptions
 from transforms.read.fetcher import Fetcher
+from transforms.read.fetchoptions import FetchOptions
 
 HOSTS = ("127.0.0.1", "127.0.0.2")
 KINDS = (  # of feeds 0 to 99 of a server, in this order
@@ -40,7 +40,7 @@ KINDS = (  # of feeds 0 to 99 of a server, in this order
     ("pages", 3),
     ("busy", 2),
 )
-CHANGES = 90  # seconds between new entries
+CHANGES, SELDOM = 90, 900  # seconds between new entries of feeds with an odd number, an even one
 FRESH = 150
 BUSY = 80  # Retry-After of the first server; the second names none
 FAILS_UNTIL = 240
@@ -117,10 +117,11 @@ def answer(host: str, path: str, seconds: float, times: int) -> tuple[int, dict[
         return 301, {"Location": f"/new/{number}.xml"}, b""
     if kind == "busy" and times % 2:
         return 503, {"Retry-After": str(BUSY)} if host == HOSTS[0] else {}, b""
-    newest = int(seconds // CHANGES)
+    changes = CHANGES if number % 2 else SELDOM
+    newest = int(seconds // changes)
     headers = {"Content-Type": "application/rss+xml"}
     if kind == "modified":
-        headers["Last-Modified"] = formatdate(1_700_000_000 + newest * CHANGES, usegmt=True)
+        headers["Last-Modified"] = formatdate(1_700_000_000 + newest * changes, usegmt=True)
     elif kind != "bare":
         headers["ETag"] = f'"{number}-{newest}"'
     if kind == "fresh":
@@ -180,6 +181,7 @@ def check(host: str, rows: list[Row]) -> Row:
     seen: dict[str, int] = defaultdict(int)
     for path, asked in by_path.items():
         _check_path(path, asked, seen)
+    assert any(row["status"] == 304 for row in rows), f"{host}: nothing was left unchanged"
     statuses: dict[int, int] = defaultdict(int)
     for row in rows:
         statuses[row["status"]] += 1

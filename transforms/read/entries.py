@@ -9,6 +9,7 @@ import html
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from html.entities import html5
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
@@ -37,7 +38,8 @@ _PREFIXES = {
 }
 _ITEMS = {"item", "atom:entry"}
 _DECLARATION = re.compile(r"\s*<\?xml[^>]{0,200}\?>")
-_REFERENCE = re.compile(r"&(?:(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos)|(\w{2,32}))?(;?)", re.ASCII)
+_NAMED = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)([a-zA-Z]\w{1,31});", re.ASCII)
+_BARE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});)")
 _RSS_AUTHOR = re.compile(r"[^\s()]+@[^\s()]+\s*\(([^()]+)\)")
 _CUT_OFF = re.compile(r"(?:…|\.\.\.|read more|continue reading)\W*$", re.IGNORECASE)
 _MARKUP = re.compile(r"<[a-zA-Z/!]|&[#\w]+;")
@@ -134,26 +136,22 @@ def _parser(*, recover: bool) -> Any:
 
 
 def _mended(text: str) -> Iterator[str]:
-    """The text with its ampersands escaped, but for those in CDATA."""
+    """The text with its ampersands escaped and HTML's names put into characters, but for those in CDATA."""
     at = 0
     while at < len(text):
         start = text.find("<![CDATA[", at)
-        if start < 0:
-            yield _REFERENCE.sub(_reference, text[at:])
-            return
+        start = len(text) if start < 0 else start
         stop = text.find("]]>", start)
         stop = len(text) if stop < 0 else stop + 3
-        yield _REFERENCE.sub(_reference, text[at:start])
+        yield _BARE.sub("&amp;", _NAMED.sub(_character, text[at:start]))
         yield text[start:stop]
         at = stop
 
 
-def _reference(found: re.Match[str]) -> str:
-    known, name, end = found.groups()
-    if known and end:
-        return found[0]
-    character = html.unescape(f"&{name};") if name and end else ""
-    return character if len(character) == 1 else "&amp;" + found[0][1:]
+def _character(found: re.Match[str]) -> str:
+    """What a name of HTML stands for, as XML may have it; of another name, itself."""
+    character = html5.get(found[1] + ";", found[0])
+    return html.escape(character) if character != found[0] else character
 
 
 def _xml_entries(text: str, url: str) -> Iterator[Entry]:
@@ -163,7 +161,7 @@ def _xml_entries(text: str, url: str) -> Iterator[Entry]:
     language = root.get(f"{_XML}lang") or next(
         (text_of(each) for each in root.iterfind("channel/language")), root.findtext("{*}channel/{*}language")
     )
-    for element in root.iter():
+    for element in root.iter("{*}item", "{*}entry"):
         if name_of(element) in _ITEMS:
             yield _xml_entry(element, url, language or None)
 

@@ -3,8 +3,8 @@
     feed+https://north.example/news.xml    one
     feeds:FILE                             one address a line (# begins a comment), or OPML
 
-An entry that holds its article is read from the feed; of another the page is fetched, unless `fetch.pages` is off: then
-its headline and description are an article, flagged as that.
+An entry that holds its article is read from the feed; of another the page is fetched, unless `read.fetch.pages` is
+off: then its headline and description are an article, flagged as that.
 """
 
 import re
@@ -14,12 +14,22 @@ from typing import Any
 from schemas.errors import Rejected, UsageError
 from transforms.read.entries import parse_feed, read_xml
 from transforms.read.fetch import location
-from transforms.read.fetcher import Fetcher
+from transforms.read.fetcher import Fetcher, shared_fetcher
+from transforms.read.inputs import ReadOptions
 from transforms.read.source import Cursor, Polled
 from transforms.read.visits import bare, visit
 
 _ONE, _LIST = "feed+", "feeds:"
 _COMMENT = re.compile(r"(?:^|\s)#.*")
+
+
+def open_source(uri: str, options: ReadOptions) -> "FeedSource":
+    """Open the source that a URI names, with the fetcher of this process.
+
+    Raises:
+      UsageError: as FeedSource, or fetching is not enabled.
+    """
+    return FeedSource(uri, shared_fetcher(options.fetch))
 
 
 class FeedSource:

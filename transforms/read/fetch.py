@@ -8,14 +8,14 @@ checked; TLS still verifies the name. Proxies of the environment are not used: o
 import contextlib
 import email.utils
 import http.client
+import io
 import ipaddress
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, LocationParseError
@@ -23,6 +23,7 @@ from urllib3.response import HTTPResponse
 from urllib3.util import Url, make_headers, parse_url
 
 from schemas.errors import Rejected, RejectReason
+from transforms.read.fetchoptions import FetchOptions
 
 _BITE = 1 << 16  # decompressed bytes read at a time
 _PORTS = {"http": 80, "https": 443}
@@ -31,37 +32,6 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Resolve = Callable[..., list[Any]]
 """`socket.getaddrinfo`, or what a test puts in its place."""
-
-
-@dataclass(frozen=True)
-class FetchOptions:
-    """Whether and how feeds, sitemaps and pages are fetched over HTTP."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
-    enabled: bool = False  # nothing is fetched without it
-    pages: bool = True  # also the pages that feeds and sitemaps name, where they do not hold the article themselves
-    allow_private: bool = False  # also from loopback, private, link-local and reserved addresses
-    contact: str = ""  # a URL or address for those whose servers are asked; it stands in the user agent
-    max_bytes: int = 10 << 20  # of one answer, decompressed
-    max_seconds: float = 30.0  # of one answer, to its last byte; resolving the name is not in it
-    connect_seconds: float = 10.0  # until one address has accepted
-    max_redirects: int = 5
-    host_seconds: float = 1.0  # that a host rests after an answer; its robots.txt may ask for more
-    hosts: int = 8  # asked at a time
-    poll_seconds: float = 45.0  # after which a poll asks for nothing more; what is left comes first in the next
-    robots: bool = True  # obey robots.txt
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        for name in ("max_bytes", "max_seconds", "connect_seconds", "hosts", "poll_seconds"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be more than 0, not {getattr(self, name)}")
-        for name in ("max_redirects", "host_seconds"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
-        if any(character in self.contact for character in "()\r\n"):
-            raise ValueError("contact is a URL or an address, without brackets")
 
 
 class NotFetched(Rejected):
@@ -126,11 +96,13 @@ def ask(url: str, headers: Mapping[str, str], options: FetchOptions, resolve: Re
                     _NO_TEXT
                 ):
                     raise NotFetched(RejectReason.UNKNOWN_FORMAT, f"{kind[:100]}: no text", again=False)
-                body = b"".join(_body(response, options.max_bytes)) if response.status == http.client.OK else b""
+                body = _body(response, options.max_bytes) if response.status == http.client.OK else b""
+                if line.late:
+                    raise TimeoutError  # a body of no stated length seems to end where it was cut
                 return Answer(response.status, said, body)
     except (HTTPError, http.client.HTTPException, OSError) as error:
         if line.late:
-            detail = f"no whole answer within {options.max_seconds:g} s (fetch.max_seconds)"
+            detail = f"no whole answer within {options.max_seconds:g} s (read.fetch.max_seconds)"
             raise NotFetched(RejectReason.UNREADABLE, detail, again=True) from error
         lasting = isinstance(error, ssl.SSLCertVerificationError)
         raise NotFetched(RejectReason.UNREADABLE, f"{type(error).__name__}: {error}", again=not lasting) from error
@@ -146,21 +118,29 @@ def retry_after(headers: Mapping[str, str], now: float) -> float:
     return 0.0
 
 
-def _body(response: HTTPResponse, most: int) -> Iterator[bytes]:
-    """The body, decompressed; what arrives is capped like what comes of it."""
-    declared = response.headers.get("content-length", "")
-    over = NotFetched(RejectReason.TOO_LARGE, f"an answer of over {most} bytes (fetch.max_bytes)", again=False)
-    if declared.isdecimal() and int(declared[:20]) > most:
+def _body(response: HTTPResponse, most: int) -> bytes:
+    """The body, decompressed; what arrives is capped, and then what comes of it.
+
+    Raises:
+      NotFetched: TOO_LARGE.
+      HTTPError: it ends early, or cannot be decompressed.
+    """
+    over = NotFetched(RejectReason.TOO_LARGE, f"an answer of over {most} bytes (read.fetch.max_bytes)", again=False)
+    if (response.length_remaining or 0) > most:
         raise over
-    size = 0
-    while bite := response.read(_BITE, decode_content=True):
+    arrived = _read(response, most, over, decode=False)
+    packed = HTTPResponse(io.BytesIO(arrived), response.headers, preload_content=False, enforce_content_length=False)
+    return _read(packed, most, over, decode=True)
+
+
+def _read(response: HTTPResponse, most: int, over: NotFetched, *, decode: bool) -> bytes:
+    parts, size = [], 0
+    while bite := response.read(_BITE, decode_content=decode):
+        parts.append(bite)
         size += len(bite)
-        if size > most or response.tell() > most:
+        if size > most:
             raise over
-        yield bite
-    if response.length_remaining:
-        missing = f"{response.length_remaining} bytes of the body are missing"
-        raise NotFetched(RejectReason.TRUNCATED, missing, again=True)
+    return b"".join(parts)
 
 
 class _Line:
@@ -212,7 +192,7 @@ class _Line:
         except (socket.gaierror, UnicodeError) as error:
             raise NotFetched(RejectReason.UNREADABLE, f"{host}: no such host: {error}", again=True) from error
         if not self._options.allow_private and (private := [each for each in found if not public(each)]):
-            detail = f"{host} is at {private[0]}, no public address: fetch.allow_private lets it be asked"
+            detail = f"{host} is at {private[0]}, no public address: read.fetch.allow_private lets it be asked"
             raise NotFetched(RejectReason.UNREADABLE, detail, again=False)
         failed: OSError = OSError(f"{host}: no address")
         began = time.monotonic()

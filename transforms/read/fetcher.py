@@ -4,6 +4,7 @@ What a host is owed is known here, for all sources of a process that share the f
 a source keeps `rests` in its cursor and gives it back to `recall`.
 """
 
+import functools
 import heapq
 import http.client
 import re
@@ -20,7 +21,8 @@ from urllib.parse import urljoin
 from protego import Protego
 
 from schemas.errors import RejectReason, UsageError
-from transforms.read.fetch import Answer, FetchOptions, NotFetched, Resolve, ask, location, retry_after
+from transforms.read.fetch import Answer, NotFetched, Resolve, ask, location, retry_after
+from transforms.read.fetchoptions import FetchOptions
 
 LONGEST_REST = 86_400.0  # seconds; no back-off, and no word of a server, is longer
 _FIRST_REST = 60.0
@@ -83,7 +85,7 @@ class Fetcher:
           UsageError: fetching is not enabled.
         """
         if not options.enabled:
-            raise UsageError("fetching is off: put `enabled = true` under [fetch] in the configuration to let it")
+            raise UsageError("fetching is off: put `enabled = true` under [read.fetch] of the configuration")
         self.options, self.now, self.clock = options, now, clock
         self._resolve, self._sleep = resolve, sleep
         self._agent = f"{_NAME}/{version('copydesk')}" + (f" (+{options.contact})" if options.contact else "")
@@ -130,7 +132,7 @@ class Fetcher:
             moved = moved and answer.status in _MOVED_FOR_GOOD
             at = _joined(at, answer.headers["location"])
         else:
-            detail = f"more than {self.options.max_redirects} redirects (fetch.max_redirects)"
+            detail = f"more than {self.options.max_redirects} redirects (read.fetch.max_redirects)"
             raise NotFetched(RejectReason.UNREADABLE, detail, again=False)
         if answer.status != http.client.OK and not (answer.status == http.client.NOT_MODIFIED and validators):
             raise _useless(answer.status)
@@ -219,6 +221,16 @@ class Fetcher:
         return rules
 
 
+@functools.cache
+def shared_fetcher(options: FetchOptions) -> Fetcher:
+    """The one fetcher of this process with these options, so that all its sources share each host's rate.
+
+    Raises:
+      UsageError: fetching is not enabled.
+    """
+    return Fetcher(options)
+
+
 class Round:
     """What one poll fetches: hosts in parallel, each in the order of what is longest due, until time is up.
 
@@ -290,7 +302,10 @@ def _useless(status: int) -> NotFetched:
 
 def _joined(base: str, target: str) -> str:
     """Where a redirect goes; a password stays with the host that it was given for."""
-    joined = urljoin(base, target.strip())
+    try:
+        joined = urljoin(base, target.strip())
+    except ValueError as error:  # brackets that are no IPv6 address
+        raise NotFetched(RejectReason.UNREADABLE, f"a redirect to no URL: {error}", again=False) from error
     old, new = location(base), location(joined)
     if old.auth and not new.auth and (old.scheme, old.host, old.port) == (new.scheme, new.host, new.port):
         return new._replace(auth=old.auth).url

@@ -17,13 +17,23 @@ from schemas.errors import Rejected, RejectReason, UsageError
 from transforms.read.decode import decode_page
 from transforms.read.entries import Entry, Parsed, plain_text, read_xml, text_of
 from transforms.read.feeds import checked_address
-from transforms.read.fetcher import Fetcher
+from transforms.read.fetcher import Fetcher, shared_fetcher
+from transforms.read.inputs import ReadOptions
 from transforms.read.source import Cursor, Polled
 from transforms.read.visits import bare, visit
 
 MOST_ADDRESSES = 50_000  # of one sitemap, as in the protocol
 _SCHEME = "sitemap+"
 _NEW = dt.timedelta(days=2)
+
+
+def open_source(uri: str, options: ReadOptions) -> "SitemapSource":
+    """Open the source that a URI names, with the fetcher of this process.
+
+    Raises:
+      UsageError: as SitemapSource, or fetching is not enabled.
+    """
+    return SitemapSource(uri, shared_fetcher(options.fetch))
 
 
 class SitemapSource:
@@ -38,7 +48,7 @@ class SitemapSource:
         self._address = checked_address(uri.removeprefix(_SCHEME), uri)
         self._fetcher = fetcher
         if not fetcher.options.pages:
-            raise UsageError(f"{self.uri}: a sitemap holds no articles: let fetch.pages be true")
+            raise UsageError(f"{self.uri}: a sitemap holds no articles: let read.fetch.pages be true")
 
     @property
     def uri(self) -> str:

@@ -288,7 +288,7 @@ def _unzipped(body: bytes, most: int) -> bytes:
     except zlib.error as error:
         raise Rejected(RejectReason.TRUNCATED, f"damaged gzip: {error}") from error
     if len(data) > most:
-        raise Rejected(RejectReason.TOO_LARGE, f"over {most} bytes, decompressed (fetch.max_bytes)")
+        raise Rejected(RejectReason.TOO_LARGE, f"over {most} bytes, decompressed (read.fetch.max_bytes)")
     if not engine.eof:
         raise Rejected(RejectReason.TRUNCATED, "the gzip stream ends early")
     return data
