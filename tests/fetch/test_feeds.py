@@ -1,5 +1,6 @@
 """A feed source: what is new is given once, whatever fails is told, and the cursor is all that is remembered."""
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,12 @@ import pytest
 from schemas.blocks import RAW
 from schemas.errors import RejectReason, UsageError
 from transforms.read import visits
+from transforms.read.decode import decode_page
 from transforms.read.feeds import FeedSource, feed_list, open_source
 from transforms.read.fetcher import Fetcher
 from transforms.read.fetchoptions import FetchOptions
 from transforms.read.inputs import ReadOptions
 from transforms.read.records import read_jsonl
-from transforms.read.source import Polled
 
 Make = Callable[..., Fetcher]
 PAGE = "<html><body><h1>{}</h1><p>The page of {}.</p></body></html>"
@@ -40,7 +41,7 @@ class Desk:
     def __init__(self, uri: str, fetcher: Fetcher, spool: Path, clock: Any) -> None:
         self.source, self.spool, self.clock = FeedSource(uri, fetcher), spool, clock
         self.cursor: dict[str, Any] = {}
-        self.last: Polled
+        self.last: Any = None
 
     def poll(self, later: float = 100.0) -> list[dict[str, Any]]:
         """The rows of one more poll."""
@@ -126,7 +127,8 @@ def test_an_entry_that_changed_is_given_again(site: Any, desk: Callable[..., Des
 
 
 def test_a_page_is_fetched_again_when_its_entry_says_that_it_changed(site: Any, desk: Callable[..., Desk]) -> None:
-    atom = '<feed xmlns="http://www.w3.org/2005/Atom"><entry><title>a</title><link href="/a"/><updated>{}</updated></entry></feed>'
+    entry = '<entry><title>a</title><link href="/a"/><updated>{}</updated></entry>'
+    atom = f'<feed xmlns="http://www.w3.org/2005/Atom">{entry}</feed>'
     site.says("/a", PAGE.format("a", "a"))
     one = desk()
     for updated in ("2026-11-01", "2026-11-01", "2026-11-02"):
@@ -211,7 +213,7 @@ def test_a_feed_that_fails_is_asked_half_as_often_each_time(site: Any, desk: Cal
         one.poll(30.0)
         if len(site.paths()) > before:
             asked.append(round(clock.time - began, -1))
-    assert [later - earlier for earlier, later in zip(asked, asked[1:], strict=False)] == [60.0, 120.0, 240.0, 480.0]
+    assert [later - earlier for earlier, later in itertools.pairwise(asked)] == [60.0, 120.0, 240.0, 480.0]
     site.says("/feed", feed(("a", "A.")))
     assert one.titles(1000.0) == ["a"]
     assert "failures" not in next(iter(one.cursor["lists"].values()))
@@ -291,7 +293,7 @@ def test_pages_that_there_is_no_time_for_wait_in_the_cursor(site: Any, desk: Cal
         site.says(f"/{title}", PAGE.format(title, title))
     one = desk(poll_seconds=4.5)
     given = [one.titles() for _ in range(4)]
-    assert sorted(sum(given, [])) == list("abcdefg")
+    assert sorted(itertools.chain(*given)) == list("abcdefg")
     assert len(given[0]) == 3  # a second each, after robots.txt and the feed
     assert site.paths().count("/feed") == 4
 
@@ -304,7 +306,7 @@ def test_a_feed_that_names_too_many_pages_is_read_again(
     for title in "abcde":
         site.says(f"/{title}", PAGE.format(title, title))
     one = desk()
-    assert sorted(sum([one.titles() for _ in range(4)], [])) == list("abcde")
+    assert sorted(itertools.chain(*[one.titles() for _ in range(4)])) == list("abcde")
 
 
 def test_a_feed_that_has_moved_for_good_is_asked_where_it_is(site: Any, desk: Callable[..., Desk]) -> None:
@@ -336,7 +338,7 @@ def test_a_bug_on_one_feed_costs_that_feed_alone(
     (tmp_path / "feeds.txt").write_text(site.url("/bad\n") + site.url("/feed"))
     site.says("/bad", feed(("b", "B.")))
     site.says("/feed", feed(("a", "A.")))
-    parse = visits.decode_page
+    parse = decode_page
 
     def broken(data: bytes, *rest: Any) -> str:
         if b"<title>b" in data:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import UsageError
-from transforms.read import fetcher as fetcher_module
+from transforms.read import fetch
 from transforms.read.fetch import NotFetched
 from transforms.read.fetcher import LONGEST_REST, Fetched, Fetcher, Wish, back_off, shared_fetcher
 from transforms.read.fetchoptions import FetchOptions
@@ -140,6 +140,25 @@ def test_hosts_do_not_wait_for_each_other(site: Any, other_site: Any, fetcher_wi
     assert [each.body for each in outcomes.values() if isinstance(each, Fetched)] == [b"both", b"both"]
 
 
+def test_a_host_that_others_redirect_to_is_asked_one_at_a_time(site: Any, other_site: Any, fetcher_with: Make) -> None:
+    asked, most = 0, 0
+
+    def reply(handler: Any) -> None:
+        nonlocal asked, most
+        asked += 1
+        most = max(most, asked)
+        other_site.over.wait(0.05)
+        asked -= 1
+        handler.send_response(404)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    other_site.pages = {"/a": reply, "/b": reply}
+    site.pages["/a"] = (302, {"Location": other_site.url("/a")}, b"")
+    assert len(given(fetcher_with(host_seconds=0.0), site.url("/a"), other_site.url("/b"))) == 2
+    assert most == 1
+
+
 def test_a_round_ends_when_its_time_is_up_and_the_longest_due_come_first(site: Any, fetcher_with: Make) -> None:
     fetcher = fetcher_with(poll_seconds=3.5)
     one = fetcher.round()
@@ -256,14 +275,14 @@ def test_an_error_of_ours_costs_one_answer_alone(
     site: Any, fetcher_with: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.says("/b", "b")
-    asked = fetcher_module.ask
+    asked = fetch.ask
 
     def ask(url: str, *rest: Any) -> Any:
         if url.endswith("/a"):
             raise ZeroDivisionError
         return asked(url, *rest)
 
-    monkeypatch.setattr(fetcher_module, "ask", ask)
+    monkeypatch.setattr("transforms.read.fetcher.ask", ask)
     outcomes = given(fetcher_with(), site.url("/a"), site.url("/b"))
     assert "ZeroDivisionError" in str(outcomes[site.url("/a")])
     assert isinstance(outcomes[site.url("/b")], Fetched)

@@ -206,7 +206,7 @@ class _Line:
                 failed = error
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(self._options.max_seconds)
+            sock.settimeout(2 * self._options.max_seconds)  # `limited` comes first
             with self._lock:
                 self._handle = sock.dup()  # TLS takes `sock` over: this one still ends the connection
             return sock

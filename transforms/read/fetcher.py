@@ -90,6 +90,7 @@ class Fetcher:
         self._resolve, self._sleep = resolve, sleep
         self._agent = f"{_NAME}/{version('copydesk')}" + (f" (+{options.contact})" if options.contact else "")
         self._lock = threading.Lock()
+        self._turns: dict[str, threading.Lock] = {}  # host → held by who asks it
         self._ready: dict[str, float] = {}  # host → when it has had its rest, by `clock`
         self._rests: dict[str, tuple[float, int]] = {}  # host → asked again from then on, by `now`; failures in a row
         self._robots: dict[str, tuple[float, Protego]] = {}  # origin → good until, by `clock`
@@ -166,25 +167,28 @@ class Fetcher:
     def _ask(self, url: str, headers: Mapping[str, str], options: FetchOptions) -> Answer:
         """One request in the host's turn; what it says of the host is kept."""
         host = location(url).host or ""
-        if self.resting(host):
-            raise NotFetched(RejectReason.UNREADABLE, f"{host} is being left alone for a while", again=True)
-        pause = self.ready(host) - self.clock()
-        if pause > 0:
-            self._sleep(pause)
-        try:
-            answer = ask(url, {"user-agent": self._agent} | dict(headers), options, self._resolve)
-        except NotFetched as error:
-            if error.again:
-                self._back_off(host, 0.0)
-            raise
-        finally:
-            self._ready[host] = self.clock() + self._pace(url)
-        if answer.status in _BUSY:
-            self._back_off(host, retry_after(answer.headers, self.now()))
-            raise _useless(answer.status)
         with self._lock:
-            self._rests.pop(host, None)
-        return answer
+            turn = self._turns.setdefault(host, threading.Lock())
+        with turn:
+            if self.resting(host):
+                raise NotFetched(RejectReason.UNREADABLE, f"{host} is being left alone for a while", again=True)
+            pause = self.ready(host) - self.clock()
+            if pause > 0:
+                self._sleep(pause)
+            try:
+                answer = ask(url, {"user-agent": self._agent} | dict(headers), options, self._resolve)
+            except NotFetched as error:
+                if error.again:
+                    self._back_off(host, 0.0)
+                raise
+            finally:
+                self._ready[host] = self.clock() + self._pace(url)
+            if answer.status in _BUSY:
+                self._back_off(host, retry_after(answer.headers, self.now()))
+                raise _useless(answer.status)
+            with self._lock:
+                self._rests.pop(host, None)
+            return answer
 
     def _pace(self, url: str) -> float:
         """Seconds between requests to the host of `url`."""
