@@ -20,6 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 from schemas.blocks import BLOCK_BYTES, BLOCK_ROWS
 from schemas.errors import RejectReason, UsageError
 from transforms.read.decode import CHUNK_BYTES, COMPRESSIONS, compression_of
+from transforms.read.fetchoptions import FetchOptions
 from transforms.read.rows import ALIASES
 
 STDIN = "-"
@@ -53,6 +54,7 @@ class ReadOptions:
     max_skipped_bytes: int = 1 << 30  # of one oversized record, before the rest of its file is given up
     split_bytes: int = BLOCK_BYTES  # a larger JSONL or WARC file is cut into pieces of this size
     fields: Mapping[str, str] = field(default_factory=dict)  # our field name → the name in JSONL and Parquet records
+    fetch: FetchOptions = field(default_factory=FetchOptions)  # for feeds and sitemaps
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -71,6 +73,7 @@ class InputFile(NamedTuple):
     uri: str
     size: int
     known: tuple[tuple[str, str | None], ...] = ()
+    spooled: bool = False  # written by a source: each record says in `source_uri` where it came from
 
 
 class WorkItem(NamedTuple):

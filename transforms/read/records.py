@@ -137,7 +137,8 @@ def _checked_record(record: object, file: InputFile, number: int, options: ReadO
         if not isinstance(record, dict):
             detail = f"line {number + 1} is a JSON {type(record).__name__}, not an object"
             raise Rejected(RejectReason.NOT_AN_OBJECT, detail)  # noqa: TRY301 -- one way out for every reject of a record
-        row = raw_row(record, file.uri, number, options.fields)
+        fields = {} if file.spooled else options.fields
+        row = raw_row(record, record["source_uri"] if file.spooled else file.uri, number, fields)
         if len(row["text"] or row["html"] or "") > options.max_article_bytes:
             detail = f"record {number + 1} is over {options.max_article_bytes} bytes (read.max_article_bytes)"
             raise Rejected(RejectReason.TOO_LARGE, detail)  # noqa: TRY301 -- as above
