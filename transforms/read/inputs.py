@@ -20,6 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 from schemas.blocks import BLOCK_BYTES, BLOCK_ROWS
 from schemas.errors import RejectReason, UsageError
 from transforms.read.decode import CHUNK_BYTES, COMPRESSIONS, compression_of
+from transforms.read.kafka_client import KafkaOptions
 from transforms.read.rows import ALIASES
 
 _LOCAL = "file://"
@@ -47,6 +48,7 @@ class ReadOptions:
     max_skipped_bytes: int = 1 << 30  # of one oversized record, before the rest of its file is given up
     split_bytes: int = BLOCK_BYTES  # a larger JSONL file is cut into pieces of this size
     fields: Mapping[str, str] = field(default_factory=dict)  # our field name → the name in JSONL and Parquet records
+    kafka: KafkaOptions = field(default_factory=KafkaOptions)  # how topics are read
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
