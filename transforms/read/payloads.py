@@ -99,6 +99,7 @@ def _arrow(value: bytes) -> Iterator[object]:
                 raise Rejected(RejectReason.UNKNOWN_FORMAT, detail)
         with pa.ipc.open_stream(pa.py_buffer(value)) as reader:
             batches = list(reader)
+            reader.schema.names  # noqa: B018 -- decodes them
         for batch in batches:
             batch.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
