@@ -31,6 +31,7 @@ _OURS: Mapping[str, Any] = {
 _PREFETCH: Mapping[str, Any] = {  # of one consumer, which reads one range; theirs to change
     "queued.min.messages": 2048,
     "queued.max.messages.kbytes": 16 << 10,
+    "fetch.queue.backoff.ms": 10,  # a second by default, which is how long a drained queue then stands empty
 }
 
 
