@@ -109,10 +109,10 @@ def open_consumer(servers: str, options: KafkaOptions, complaints: Complaints) -
 
 
 def away(uri: str, options: KafkaOptions, complaint: str) -> SourceAway:
-    """What to raise when a cluster does not answer."""
-    said = complaint or "no answer"
+    """What to raise when a cluster does not answer, or refuses; `complaint` is what the client says of it."""
+    said = complaint or f"no answer within {options.timeout_seconds:g} s"
     return SourceAway(
-        f"{uri}: no answer within {options.timeout_seconds:g} s ({said}): nothing was committed; "
+        f"{uri}: cannot be read now: {said}; nothing was committed: "
         "see that the broker is up and [read.kafka.settings] fit it, and run it again"
     )
 
