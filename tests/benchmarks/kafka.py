@@ -10,7 +10,6 @@ import argparse
 import functools
 import multiprocessing
 import random
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -102,10 +101,16 @@ def rows_of(items: list[WorkItem], options: ReadOptions) -> int:
 
 
 def peak_of(items: list[WorkItem], options: ReadOptions) -> tuple[float, float]:
-    """MiB of this process before and after it has read them."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """MiB of this process before, and at most while, it reads them; `ru_maxrss` would be the parent's."""
+    before = status("VmRSS")
     rows_of(items, options)
-    return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return before, status("VmHWM")
+
+
+def status(name: str) -> float:
+    """MiB, as Linux says."""
+    (line,) = [each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith(name)]
+    return int(line.split()[1]) / 1024
 
 
 def replace_range(item: WorkItem, start: int, stop: int) -> WorkItem:
