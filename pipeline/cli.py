@@ -1,4 +1,4 @@
-"""The command line: `copydesk run | extract | explain | outlets | resolve | snapshots | doctor | schema`.
+"""The command line: `copydesk run | follow | extract | explain | outlets | resolve | snapshots | doctor | schema`.
 
 Data goes to stdout, progress and messages to stderr. Exit codes are those of `schemas.errors`, and 130 when
 interrupted. Beam is imported only by the commands that need it, so that the others answer at once.
@@ -85,10 +85,37 @@ def run_command(
         typer.echo(f"copydesk: {metadata}: no input is called {result.unmatched[0]}{more}", err=True)
     for outlet in result.unknown_outlets:
         typer.echo(f'copydesk: {config}: [clean.outlets."{outlet}"]: no article is of that outlet', err=True)
-    if as_json:
+    if result.manifest is None:
+        typer.echo("copydesk: nothing to read, nothing done", err=True)
+    elif as_json:
         _print_json({"snapshot": result.manifest.snapshot, "repeated": result.repeated, **result.manifest.summary})
     else:
         print_run(Console(), result.manifest, output, repeated=result.repeated)
+
+
+@app.command("follow", epilog="Options of the Beam runner go behind `--`.")
+def follow_command(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Files, folders, kafka://…, feed+https://…, feeds:FILE, -")
+    ],
+    output: Annotated[Path, typer.Option("--output", metavar="OUT", help="A folder, or s3://bucket/prefix.")],
+    every: Annotated[str, typer.Option("--every", metavar="60s|5m|1h", help="From one round to the next.")] = "60s",
+    rounds: Annotated[int | None, typer.Option("--rounds", min=1, metavar="N", help="Stop after so many.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", metavar="[HOST:]PORT", help="Serve /metrics and /healthz there.")
+    ] = None,
+    config: ConfigFile = None,
+    runner: Annotated[str, typer.Option("--runner", metavar="NAME", help="The Beam runner.")] = "FnApiRunner",
+    workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes on this machine.")] = 1,
+) -> None:
+    """Add what SOURCE has that is new to OUT, again and again, until SIGTERM or Ctrl-C."""
+    from pipeline.config import load_config
+    from pipeline.follow import Rhythm, follow_until_stopped, seconds_of
+    from pipeline.run import Request
+
+    rhythm = Rhythm(seconds_of(every), rounds)
+    request = Request(sources, output, load_config(config), {}, runner, workers, tuple(_BEAM_FLAGS))
+    follow_until_stopped(request, rhythm, Console(stderr=True), metrics)
 
 
 @app.command("extract")
@@ -251,7 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _split(words: list[str]) -> tuple[list[str], str, list[str]]:
     """Arguments of ours, and those behind `--` for the Beam runner."""
-    if "--" in words and words[0] == "run":
+    if "--" in words and words[0] in {"run", "follow"}:
         at = words.index("--")
         return words[:at], "--", words[at + 1 :]
     return words, "", []

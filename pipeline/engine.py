@@ -106,9 +106,7 @@ def interruptible() -> Iterator[None]:
     watchdog.daemon = True
 
     def stop(_signal: int, _frame: object) -> None:
-        for child in _descendants(os.getpid()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+        kill_workers()
         if not watchdog.is_alive():
             watchdog.start()
         raise KeyboardInterrupt
@@ -144,9 +142,7 @@ def noticing_lost_workers(workers: int) -> Iterator[None]:
             if not begun or len(alive) >= workers:
                 complete = time.monotonic()
             elif time.monotonic() - complete > _LOST_SECONDS:
-                for child in _descendants(os.getpid()):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(child, signal.SIGKILL)
+                kill_workers()
                 os.write(2, f"copydesk: {WorkerLost()}\n".encode())
                 os._exit(WorkerLost.exit_code)
 
@@ -157,6 +153,13 @@ def noticing_lost_workers(workers: int) -> Iterator[None]:
         yield
     finally:
         done.set()
+
+
+def kill_workers() -> None:
+    """Kill every process that this one started."""
+    for child in _descendants(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
 
 
 def sdk_workers(driver: int) -> set[int]:

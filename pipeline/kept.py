@@ -11,6 +11,7 @@ from pipeline.adopt import adopted, read_columns
 from pipeline.config import Config
 from pipeline.manifests import Manifest
 from pipeline.reading import state_files
+from pipeline.rebuild import published_labels
 from schemas.blocks import BlockRef, load, store
 from schemas.files import Staged
 from schemas.ids import parse_ids
@@ -38,7 +39,9 @@ def beginning(run: int, config: Config) -> Kept:
     return Kept(run=run, now=time.time_ns() // 1000, window=config.kept.window_days * DAY)
 
 
-def keep(root: Path, base: Manifest, config: Config, folder: Path, *, fresh: bool = False) -> Kept:
+def keep(  # noqa: PLR0913 -- where from and how
+    root: Path, base: Manifest, config: Config, folder: Path, *, fresh: bool = False, rebuild: bool = False
+) -> Kept:
     """What a run begins with on a snapshot.
 
     A snapshot that has no blocks of its articles, or has them by other rules of signing, or is to be begun afresh
@@ -50,6 +53,7 @@ def keep(root: Path, base: Manifest, config: Config, folder: Path, *, fresh: boo
       config: of the run.
       folder: where workers can read what is stored.
       fresh: begin without the state.
+      rebuild: begin without the articles; only their ids are to stay.
 
     Raises:
       ContractMismatch: a state file is gone or damaged.
@@ -58,9 +62,13 @@ def keep(root: Path, base: Manifest, config: Config, folder: Path, *, fresh: boo
     files = tuple(file._replace(path=str(root / file.path)) for file in base.files)
     aliases = read_columns([file.path for file in files if file.table == "aliases" and file.rows], _ALIASES)
     gone = [aliases["kind"], *(parse_ids(aliases[name]) for name in _ALIASES[1:])]
+    aliased = store(pa.table(gone, schema=ALIASED), str(folder / "aliased.arrow")).path
+    if rebuild:
+        labels = store(published_labels(root, base.files), str(folder / "labels.arrow")).path
+        return beginning(base.snapshot + 1, config)._replace(aliases=aliased, labels=labels)
     state = {} if fresh else {name: paths_of(root, base, name) for name in _tables_of_articles(base)}
     kept = beginning(base.snapshot + 1, config)._replace(
-        aliases=store(pa.table(gone, schema=ALIASED), str(folder / "aliased.arrow")).path,
+        aliases=aliased,
         links="".join(state.get(LINKS.name, ())[:1]),
         similar="".join(state.get(SIMILAR.name, ())[:1]),
         files=files,

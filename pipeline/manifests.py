@@ -41,6 +41,7 @@ class Manifest:
     files: Sequence[DataFile] = field(default_factory=list)
     state: Sequence[DataFile] = field(default_factory=list)
     thresholds: Mapping[str, Any] = field(default_factory=dict)  # options of match and copies, for `explain`
+    cursors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # how far each source was read, by its URI
     restores: int = 0  # the snapshot that a rollback brought back
 
     def rows(self, table: str) -> int:

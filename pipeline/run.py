@@ -5,20 +5,13 @@ and only files in which a row changes are written again.
 """
 
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import apache_beam as beam
-import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from apache_beam.metrics.metric import MetricsFilter
 
 from pipeline.change import Change
 from pipeline.commit import Attempt
@@ -27,20 +20,21 @@ from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, noticin
 from pipeline.failures import explained
 from pipeline.graph import Folders, build
 from pipeline.kept import beginning, keep, leaving, memory_files
+from pipeline.listing import check_rejects, counted, numbered, read_listing, replaced_files, summary_of, unknown_outlets
 from pipeline.manifests import Manifest
 from pipeline.metadata import Known, unmatched
 from pipeline.places import dataset_at
-from schemas.blocks import REJECTED
-from schemas.errors import CommitConflict, CopydeskError, RejectReason, TooManyRejects
-from schemas.files import DataFile, Staged
+from pipeline.polling import Asked, ask, open_sources, reads_stdin
+from pipeline.rebuild import differences, left_behind, published_labels
+from schemas.blocks import REJECTED, load
+from schemas.errors import CommitConflict
 from schemas.ids import stable_hash
 from schemas.state import EarlierRuns
 from schemas.tables import CONTRACT_VERSION
-from transforms.read.inputs import STDIN, Plan, plan_inputs
+from transforms.read.inputs import Plan
+from transforms.read.source import Cursor, Source
 from transforms.read.stdin import spool_stdin
 from transforms.read.warc import PASSED_OVER
-from transforms.write.partitions import UNDATED
-from transforms.write.staging import FILE_LIST, REJECTED_AS
 
 _TRIES = 3  # of a run that others overtake
 
@@ -58,16 +52,20 @@ class Request:
     beam_flags: Sequence[str] = ()
     fresh_memory: bool = False  # begin without what earlier runs learned of the outlets
     rebuild: bool = False  # put these inputs alone in the place of what the dataset holds
+    sources: Sequence[Source] | None = None  # of the inputs, already open; they may remember what they were asked
+    following: Mapping[str, Cursor] | None = None  # one round of many: how far they were read
+    graceful: bool = False  # signals are somebody else's: let the run end
 
 
 @dataclass(frozen=True)
 class Result:
     """What came of it."""
 
-    manifest: Manifest
-    repeated: bool  # the snapshot was there already: nothing was done
+    manifest: Manifest | None  # the newest snapshot; None: there is none, and nothing was read
+    repeated: bool  # nothing was done: it was there already, or there is nothing new
     unmatched: Sequence[str]  # rows of the metadata file that name no input
     unknown_outlets: Sequence[str] = ()  # those of [clean.outlets] that no article is of
+    cursors: Mapping[str, Cursor] | None = None  # how far each source was read
 
 
 def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Result:
@@ -83,6 +81,9 @@ def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Resu
     Raises:
       UsageError, TooManyRejects, CommitConflict, ContractMismatch, StorageFailed, WorkerLost: see `schemas.errors`.
     """
+    if request.sources is None:
+        opened = open_sources(request.inputs, request.config.read, request.known, following=False)
+        request = replace(request, sources=opened)
     with _spooled(request) as stdin:
         for _ in range(_TRIES - 1):
             with contextlib.suppress(CommitConflict):
@@ -93,7 +94,7 @@ def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Resu
 @contextlib.contextmanager
 def _spooled(request: Request) -> Iterator[Path | None]:
     """Standard input as a file of the dataset's, if it is read: a run that begins again cannot read it twice."""
-    if STDIN not in request.inputs:
+    if request.following is not None or not reads_stdin(request.inputs):
         yield None
         return
     dataset = dataset_at(request.output)
@@ -105,52 +106,75 @@ def _spooled(request: Request) -> Iterator[Path | None]:
 
 def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: Path | None) -> Result:
     empty = new_pipeline(request.runner, pipeline_options(request.workers, request.beam_flags))
-    plan = plan_inputs(request.inputs, request.known, request.config.read.split_bytes, stdin)
-    idle = unmatched(request.known, (uri for uri, *_ in plan.fingerprint))
-    run_id = _run_id(request, plan)
     dataset = dataset_at(request.output)
     with dataset.attempt() as attempt:
         base = dataset.base(attempt)
+        with explained(dataset.root):
+            asked = _asked(request, base, attempt, stdin)
+        plan = asked.plan
+        idle = unmatched(request.known, (uri for uri, *_ in plan.fingerprint))
+        run_id = _run_id(request, plan)
+        if asked.is_nothing and (base or request.following is not None):
+            return Result(base, repeated=True, unmatched=idle, cursors=asked.cursors)
         if base and base.run_id == run_id and dataset.is_whole(base):
-            return Result(base, repeated=True, unmatched=idle)
+            return Result(base, repeated=True, unmatched=idle, cursors=asked.cursors)
         earlier = EarlierRuns(run=attempt.base + 1)
-        if base and not request.fresh_memory:
-            dataset.fetch(base.state)
-            earlier = earlier._replace(files=memory_files(dataset.root, base))
         kept = beginning(attempt.base + 1, request.config)
         if watch:
             watch(attempt)
         with explained(dataset.root):
-            if base and not request.rebuild:
-                dataset.fetch(base.files)  # those that are read or written again are known late
-                kept = keep(dataset.root, base, request.config, attempt.scratch, fresh=request.fresh_memory)
-            with interruptible(), noticing_lost_workers(request.workers), empty as pipeline:
+            if base:
+                dataset.fetch([*base.state, *base.files])  # which are read or written again is known late
+                if not request.fresh_memory:
+                    earlier = earlier._replace(files=memory_files(dataset.root, base))
+                how = {"fresh": request.fresh_memory, "rebuild": request.rebuild}
+                kept = keep(dataset.root, base, request.config, attempt.scratch, **how)
+            signals = contextlib.nullcontext() if request.graceful else interruptible()
+            with signals, noticing_lost_workers(request.workers), empty as pipeline:
                 folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier, kept)
                 build(pipeline, plan.items, _refused(plan), request.config, folders)
-            found = _listing(attempt.files)
-            removed = replaced_files(dataset.root, found.staged) if kept.files else None
-            files = numbered([each.file for each in found.staged], _staying(base, removed))
-            summary = _summary(found, [*_staying(base, removed), *files])
-            summary["thinned_keys"] = _counted(pipeline, "match", "thinned_keys")  # too many articles to pair them all
-            summary["passed_over"] = _counted(pipeline, "read", PASSED_OVER)
-            _check_rejects(found, summary, request.config, adding=removed is not None)
-            unknown = _unknown_outlets(attempt, files, request.config)
+            found, left = read_listing(attempt.files), read_listing(attempt.state).staged
+            gone: frozenset[str] = frozenset()
+            if base:
+                gone = left_behind(base) if request.rebuild else replaced_files(dataset.root, found.staged)
+            staying = [file for file in base.files if file.path not in gone] if base else []
+            files = numbered([each.file for each in found.staged], staying)
+            summary = summary_of(found, [*staying, *files])
+            summary["thinned_keys"] = counted(pipeline, "match", "thinned_keys")  # too many articles to pair them all
+            summary["passed_over"] = counted(pipeline, "read", PASSED_OVER)
+            if request.following is None:
+                check_rejects(found, summary, request.config, adding=bool(kept.files))
+            if kept.labels:
+                summary |= differences(load(kept.labels), published_labels(attempt.files, files))
             about = {
                 "run_id": run_id,
                 "version": version("copydesk"),
                 "config": request.config.fingerprint(),
                 "inputs": plan.fingerprint,
+                "cursors": asked.cursors,
                 "summary": summary,
                 "thresholds": request.config.model_dump(mode="json", include={"match", "copies"}),
             }
-            left = _listing(attempt.state).staged
+            unknown = unknown_outlets(attempt, files, request.config)
             state = [each.file for each in left if each.file.path]
-            if base:
-                replaced = frozenset(file.path for file in base.files) if removed is None else removed
-                removed = replaced | leaving(dataset.root, base, kept, left)
-            change = Change(files, state, removed, fresh_state=request.fresh_memory, about=about)
+            gone |= leaving(dataset.root, base, kept, left) if base else frozenset()
+            change = Change(files, state, gone, fresh_state=request.fresh_memory, about=about)
             manifest = dataset.commit(attempt, change)
-        return Result(manifest, repeated=False, unmatched=idle, unknown_outlets=unknown)
+        return Result(manifest, repeated=False, unmatched=idle, unknown_outlets=unknown, cursors=asked.cursors)
+
+
+def _asked(request: Request, base: Manifest | None, attempt: Attempt, stdin: Path | None) -> Asked:
+    committed = base.cursors if base and not request.rebuild else {}
+    return ask(
+        request.inputs,
+        request.sources or (),
+        {**committed, **(request.following or {})},
+        request.config.read,
+        request.known,
+        attempt.scratch / "spool",
+        following=request.following is not None,
+        stdin=stdin,
+    )
 
 
 def _run_id(request: Request, plan: Plan) -> str:
@@ -168,111 +192,3 @@ def _refused(plan: Plan) -> pa.Table:
         for uri, reason, detail in plan.refused
     ]
     return pa.Table.from_pylist(rows, schema=REJECTED)
-
-
-def replaced_files(root: Path, staged: Sequence[Staged]) -> frozenset[str]:
-    """The files of the base whose place is taken, as its manifest calls them."""
-    return frozenset(Path(path).relative_to(root).as_posix() for each in staged for path in each.replaces)
-
-
-def numbered(staged: Sequence[DataFile], others: Sequence[DataFile]) -> list[DataFile]:
-    """Staged files with the parts of each partition counted from 0; without those of no rows that are not needed.
-
-    A table needs one file in a partition that is a date, even without rows: see `partition_slices`.
-
-    Args:
-      staged: as they were written.
-      others: files that stay beside them.
-    """
-    dated = {file.table for file in (*(file for file in staged if file.rows), *others) if file.partition != UNDATED}
-    parts = Counter[tuple[str, str]]()
-    kept = []
-    for file in sorted(staged):
-        if file.rows or file.table not in dated:
-            kept.append(file._replace(part=parts[file.table, file.partition]))
-            parts[file.table, file.partition] += 1
-    return kept
-
-
-def _staying(base: Manifest | None, removed: AbstractSet[str] | None) -> list[DataFile]:
-    """The base's files that stay; `removed` is None where none do."""
-    return [file for file in base.files if file.path not in removed] if base and removed is not None else []
-
-
-class _Listing(NamedTuple):
-    """What workers wrote and counted."""
-
-    staged: list[Staged]
-    counts: Mapping[str, tuple[int, str]]  # and an example
-
-    def total(self, name: str) -> int:
-        return self.counts.get(name, (0, ""))[0]
-
-
-def _listing(folder: Path) -> _Listing:
-    path = folder / FILE_LIST
-    if not path.exists():
-        raise CopydeskError("the pipeline ended without a list of files: see the runner's log; nothing was committed")
-    listed = orjson.loads(path.read_bytes())
-    path.unlink()
-    staged = [Staged(DataFile(**file), tuple(replaces)) for file, replaces in listed["files"]]
-    return _Listing(staged, {name: tuple(each) for name, each in listed["counts"].items()})
-
-
-def _summary(found: _Listing, after: Sequence[DataFile]) -> dict[str, int]:
-    """The counts that a run prints; they go into the manifest."""
-    kept, rejected = found.total("new_articles"), found.total("new_rejects")
-    counts = {
-        "articles_read": kept + rejected,
-        "articles_kept": kept,
-        "rejected": rejected,
-        "delivered_twice": found.total(REJECTED_AS + RejectReason.DUPLICATE_INPUT),
-        "furniture_lines": found.total("furniture_lines"),
-        "other_lines": found.total("other_lines"),
-    }
-    return counts | {name: _rows(after, name) for name in ("articles", "copies", "stories", "pairs")}
-
-
-def _counted(pipeline: beam.Pipeline, stage: str, name: str) -> int:
-    found = pipeline.result.metrics().query(MetricsFilter().with_namespace(stage).with_name(name))
-    return sum(counter.result for counter in found["counters"])
-
-
-def _check_rejects(found: _Listing, summary: Mapping[str, int], config: Config, *, adding: bool) -> None:
-    """Abandon a run that refused too much.
-
-    Raises:
-      TooManyRejects: naming the most frequent reason and an example.
-    """
-    records = summary["articles_read"] - summary["delivered_twice"]
-    refused = summary["rejected"] - summary["delivered_twice"]
-    limits = config.rejects
-    too_many = records >= limits.from_records and refused > limits.max_share * records
-    if (summary["articles_kept"] or (adding and summary["delivered_twice"] and not refused)) and not too_many:
-        return
-    reasons = {
-        name.removeprefix(REJECTED_AS): each for name, each in found.counts.items() if name.startswith(REJECTED_AS)
-    }
-    if not reasons:
-        raise TooManyRejects("no articles in the input; nothing was committed")
-    reason, (count, example) = min(reasons.items(), key=lambda each: (-each[1][0], each[0]))
-    raise TooManyRejects(
-        f"{refused} of {records} records were rejected, most as {reason} ({count}), for example {example}; "
-        "nothing was committed (limits: [rejects] in the configuration)"
-    )
-
-
-def _unknown_outlets(attempt: Attempt, files: Sequence[DataFile], config: Config) -> list[str]:
-    """Outlets that the configuration has rules for and no article is of: misspelt, or without news today."""
-    if not config.clean.outlets:
-        return []
-    columns = [_column(attempt, file, "outlet") for file in files if file.table == "articles"]
-    return sorted(set(config.clean.outlets).difference(*(pc.unique(column).to_pylist() for column in columns)))
-
-
-def _rows(files: Sequence[DataFile], table: str) -> int:
-    return sum(file.rows for file in files if file.table == table)
-
-
-def _column(attempt: Attempt, file: DataFile, name: str) -> pa.ChunkedArray:
-    return pq.read_table(attempt.files / file.path, columns=[name])[name]

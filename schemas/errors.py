@@ -9,6 +9,7 @@
     ├── StorageFailed          exit 6   the disk or the object store fails: nothing was committed
     │   └── NotShown           exit 6   committed, but readers are not pointed at it: the next run does that
     ├── WorkerLost             exit 7   a worker of the runner died: nothing was committed
+    ├── SourceAway             exit 8   a source does not answer now; later it may
     └── Rejected               never leaves a stage: it becomes a row of the `rejects` table
 
 A message names the input, says what was wrong and what to do about it.
@@ -74,6 +75,12 @@ class WorkerLost(CopydeskError):
             "a worker of the Beam runner died or cannot be reached; nothing was committed: run it again; if that "
             "does not help, it may lack memory: use fewer --workers"
         )
+
+
+class SourceAway(CopydeskError):
+    """A source does not answer now; the same poll, or run, may do later. Nothing was committed."""
+
+    exit_code = 8
 
 
 class RejectReason(StrEnum):

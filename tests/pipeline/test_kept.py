@@ -112,7 +112,7 @@ def test_what_blocks_and_segments_replace_leaves_the_state(out: Path, tmp_path: 
     kept = keep(out, base, Config(), tmp_path)
     gone = [file for file in base.state if file.table == "block_keys"]
     entry = DataFile("block_keys", gone[0].partition, 0, "", 0, 0, "")
-    staged = [Staged(entry, str(out / gone[0].path)), Staged(gone[0]._replace(partition="new"))]
+    staged = [Staged(entry, (str(out / gone[0].path),)), Staged(gone[0]._replace(partition="new"))]
     assert leaving(out, base, kept, staged) == {gone[0].path}
     every = leaving(out, base, kept._replace(blocks=()), [])
     assert {file.table for file in _of(base, every)} == {file.table for file in base.state} - {

@@ -99,7 +99,7 @@ def test_a_file_of_the_state_is_copied_as_it_is_under_its_checksum(tmp_path: Pat
         "00ff.tokens.arrow",
         1,
         len(content),
-        "/old",
+        ("/old",),
     )
     gone = write_part(StateFile("seen", "", replaces="/old"), str(tmp_path))
-    assert (gone.file.path, gone.replaces) == ("", "/old")
+    assert (gone.file.path, gone.replaces) == ("", ("/old",))

@@ -12,6 +12,7 @@ from schemas.blocks import BLOCK_BYTES, BLOCK_ROWS, RAW, REJECTED
 from schemas.errors import Rejected, RejectReason
 from transforms.read.decode import COMPRESSIONS, decode_page, decode_text, read_all
 from transforms.read.inputs import InputFile, ReadOptions, WorkItem
+from transforms.read.messages import read_kafka
 from transforms.read.records import Outcome, read_jsonl, read_parquet, with_known
 from transforms.read.rows import Row, raw_table, reject_row
 from transforms.read.warc import read_warc
@@ -55,6 +56,8 @@ def _outcomes(item: WorkItem, options: ReadOptions) -> Iterator[Outcome]:
         return read_parquet(item, options)
     if item.format == "warc":
         return read_warc(item, options)
+    if item.format == "kafka":
+        return read_kafka(item, options)
     return (_read_file(file, item.format, options) for file in item.files)
 
 

@@ -21,6 +21,7 @@ from schemas.blocks import BLOCK_BYTES, BLOCK_ROWS
 from schemas.errors import RejectReason, UsageError
 from transforms.read.decode import CHUNK_BYTES, COMPRESSIONS, compression_of
 from transforms.read.fetchoptions import FetchOptions
+from transforms.read.kafka_client import KafkaOptions
 from transforms.read.rows import ALIASES
 
 STDIN = "-"
@@ -55,6 +56,7 @@ class ReadOptions:
     split_bytes: int = BLOCK_BYTES  # a larger JSONL or WARC file is cut into pieces of this size
     fields: Mapping[str, str] = field(default_factory=dict)  # our field name → the name in JSONL and Parquet records
     fetch: FetchOptions = field(default_factory=FetchOptions)  # for feeds and sitemaps
+    kafka: KafkaOptions = field(default_factory=KafkaOptions)  # how topics are read
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""

@@ -68,7 +68,7 @@ def read_parquet(item: WorkItem, options: ReadOptions) -> Iterator[Outcome]:
                 raise Rejected(RejectReason.EMPTY, "no rows")  # noqa: TRY301 -- one way out for every whole-file reject
             names = _wanted(reader.schema_arrow, options)
             for batch in reader.iter_batches(_PARQUET_BATCH, row_groups=list(groups), columns=names):
-                for record in _parquet_records(batch):
+                for record in batch_records(batch):
                     yield _checked_record(record, file, number, options, sample=None)
                     number += 1
     except Rejected as error:
@@ -92,7 +92,7 @@ def _wanted(schema: pa.Schema, options: ReadOptions) -> list[str]:
     return names
 
 
-def _parquet_records(batch: pa.RecordBatch) -> Iterator[object]:
+def batch_records(batch: pa.RecordBatch) -> Iterator[object]:
     """Rows as Python values; one whose values Python cannot hold is given as the error that it makes."""
     columns = [
         column.cast(pa.timestamp("us", column.type.tz), safe=False)
@@ -124,7 +124,7 @@ def _record(line: _Line, file: InputFile, number: int, options: ReadOptions) -> 
                 f"line {number + 1} has {line.size} bytes, over {options.max_article_bytes} (read.max_article_bytes)"
             )
             raise Rejected(RejectReason.TOO_LARGE, detail)  # noqa: TRY301 -- one way out for every reject of a line
-        record = _parse(line.data, number)
+        record = parse_json(line.data, f"line {number + 1}")
     except Rejected as error:
         return Outcome(reject_row(file.uri, number, error, sample), rejected=True)
     return _checked_record(record, file, number, options, sample)
@@ -150,18 +150,22 @@ def _checked_record(record: object, file: InputFile, number: int, options: ReadO
     return Outcome(with_known(row, dict(file.known)))
 
 
-def _parse(data: bytes, number: int) -> object:
+def parse_json(data: bytes, what: str) -> object:
+    """Parse a record; `what` names it where it is refused.
+
+    Raises:
+      Rejected: BAD_JSON, BAD_ENCODING.
+    """
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         try:
             data.decode("utf-8")
         except UnicodeDecodeError as wrong:
-            detail = f"line {number + 1} is not UTF-8 at byte {wrong.start} of the line"
-            raise Rejected(RejectReason.BAD_ENCODING, detail) from error
+            raise Rejected(RejectReason.BAD_ENCODING, f"{what} is not UTF-8 at its byte {wrong.start}") from error
         if b"\0" in data:
-            raise Rejected(RejectReason.BAD_ENCODING, f"line {number + 1} holds NUL bytes") from error
-        raise Rejected(RejectReason.BAD_JSON, f"line {number + 1}: {error}") from error
+            raise Rejected(RejectReason.BAD_ENCODING, f"{what} holds NUL bytes") from error
+        raise Rejected(RejectReason.BAD_JSON, f"{what}: {error}") from error
 
 
 def _lines(item: WorkItem, options: ReadOptions) -> Iterator[_Line]:

@@ -36,7 +36,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 """Our field → the names it is looked for under, first come first served."""
 
 _SAMPLE = 200
-_YEARS = (1971, 2200)  # in which something can have been fetched
+YEARS = (1971, 2200)  # in which something can have been fetched
 
 
 def raw_row(record: Mapping[str, Any], source_uri: str, position: int, fields: Mapping[str, str]) -> Row:
@@ -140,7 +140,7 @@ def _instant(field: str, value: object) -> dt.datetime | None:
             raise _wrong(field, "an ISO 8601 time", value) from None
     if not isinstance(value, dt.datetime):
         raise _wrong(field, "an ISO 8601 time", value)
-    if not _YEARS[0] <= value.year <= _YEARS[1]:
+    if not YEARS[0] <= value.year <= YEARS[1]:
         raise Rejected(RejectReason.BAD_FIELD, f"{field}: the year {value.year} is not one of a fetch")
     return value if value.tzinfo else value.replace(tzinfo=dt.UTC)
 

@@ -38,4 +38,5 @@ class Source(Protocol):
 
         Raises:
           UsageError: the source does not exist or cannot be asked.
+          SourceAway: it does not answer now.
         """

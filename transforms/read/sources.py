@@ -40,6 +40,11 @@ SCHEMES: Mapping[str, Scheme] = {
 """What an argument begins with → who opens it."""
 
 
+def is_read_once(argument: str) -> bool:
+    """Whether `run` reads all that an argument names whenever it is given: files, and standard input."""
+    return not any(argument.startswith(prefix) for prefix in SCHEMES)
+
+
 def source_of(argument: str, options: ReadOptions, known: Mapping[str, Known] = MappingProxyType({})) -> Source:
     """Open the source that an argument names.
 
