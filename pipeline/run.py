@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import orjson
@@ -39,7 +39,7 @@ from schemas.state import EarlierRuns, Kept
 from schemas.tables import CONTRACT_VERSION
 from transforms.read.inputs import Plan, plan_inputs
 from transforms.write.partitions import UNDATED
-from transforms.write.staging import FILE_LIST
+from transforms.write.staging import FILE_LIST, REJECTED_AS
 
 _TRIES = 3  # of a run that others overtake
 
@@ -117,16 +117,12 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
             with interruptible(), noticing_lost_workers(request.workers), empty as pipeline:
                 folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier, kept)
                 build(pipeline, plan.items, _refused(plan), request.config, folders)
-            staged = _staged_files(attempt.files)
-            removed = replaced_files(dataset.root, staged) if kept.files else None
-            files = numbered([each.file for each in staged], [] if removed is None else _staying(base, removed))
-            fresh = [each.file for each in staged if not each.replaces]
-            summary = _summary(attempt, fresh) | {"thinned_keys": _thinned_keys(pipeline)}
-            if removed is not None:
-                after = [*_staying(base, removed), *files]
-                summary |= {name: _rows(after, name) for name in ("articles", "copies", "stories", "pairs")}
-            _check_rejects(attempt, fresh, summary, request.config, adding=removed is not None)
-            unknown = _unknown_outlets(attempt, fresh, request.config)
+            found = _listing(attempt.files)
+            removed = replaced_files(dataset.root, found.staged) if kept.files else None
+            files = numbered([each.file for each in found.staged], _staying(base, removed))
+            summary = _summary(found, [*_staying(base, removed), *files]) | {"thinned_keys": _thinned_keys(pipeline)}
+            _check_rejects(found, summary, request.config, adding=removed is not None)
+            unknown = _unknown_outlets(attempt, files, request.config)
             about = {
                 "run_id": run_id,
                 "version": version("copydesk"),
@@ -135,8 +131,9 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
                 "summary": summary,
                 "thresholds": request.config.model_dump(mode="json", include={"match", "copies"}),
             }
-            state = [each.file for each in _staged_files(attempt.state)]
-            change = Change(files, state, removed, fresh_state=request.fresh_memory, about=about)
+            state = _listing(attempt.state).staged
+            gone = None if removed is None else removed | replaced_files(dataset.root, state)
+            change = Change(files, [each.file for each in state], gone, fresh_state=request.fresh_memory, about=about)
             manifest = dataset.commit(attempt, change)
         return Result(manifest, repeated=False, unmatched=idle, unknown_outlets=unknown)
 
@@ -166,7 +163,7 @@ def _refused(plan: Plan) -> pa.Table:
 
 def replaced_files(root: Path, staged: Sequence[Staged]) -> frozenset[str]:
     """The files of the base whose place is taken, as its manifest calls them."""
-    return frozenset(Path(each.replaces).relative_to(root).as_posix() for each in staged if each.replaces)
+    return frozenset(Path(path).relative_to(root).as_posix() for each in staged for path in each.replaces)
 
 
 def numbered(staged: Sequence[DataFile], others: Sequence[DataFile]) -> list[DataFile]:
@@ -188,35 +185,43 @@ def numbered(staged: Sequence[DataFile], others: Sequence[DataFile]) -> list[Dat
     return kept
 
 
-def _staying(base: Manifest | None, removed: AbstractSet[str]) -> list[DataFile]:
-    return [file for file in base.files if file.path not in removed] if base else []
+def _staying(base: Manifest | None, removed: AbstractSet[str] | None) -> list[DataFile]:
+    """The base's files that stay; `removed` is None where none do."""
+    return [file for file in base.files if file.path not in removed] if base and removed is not None else []
 
 
-def _staged_files(folder: Path) -> list[Staged]:
+class _Listing(NamedTuple):
+    """What workers wrote and counted."""
+
+    staged: list[Staged]
+    counts: Mapping[str, tuple[int, str]]  # and an example
+
+    def total(self, name: str) -> int:
+        return self.counts.get(name, (0, ""))[0]
+
+
+def _listing(folder: Path) -> _Listing:
     path = folder / FILE_LIST
     if not path.exists():
         raise CopydeskError("the pipeline ended without a list of files: see the runner's log; nothing was committed")
-    files = [Staged(DataFile(**file), replaces) for file, replaces in orjson.loads(path.read_bytes())]
+    listed = orjson.loads(path.read_bytes())
     path.unlink()
-    return files
+    staged = [Staged(DataFile(**file), tuple(replaces)) for file, replaces in listed["files"]]
+    return _Listing(staged, {name: tuple(each) for name, each in listed["counts"].items()})
 
 
-def _summary(attempt: Attempt, files: Sequence[DataFile]) -> dict[str, int]:
+def _summary(found: _Listing, after: Sequence[DataFile]) -> dict[str, int]:
     """The counts that a run prints; they go into the manifest."""
-    kept, rejected = _rows(files, "articles"), _rows(files, "rejects")
-    labels = [_column(attempt, file, "label") for file in files if file.table == "removed"]
-    reasons = [_column(attempt, file, "reason") for file in files if file.table == "rejects"]
-    return {
+    kept, rejected = found.total("new_articles"), found.total("new_rejects")
+    counts = {
         "articles_read": kept + rejected,
         "articles_kept": kept,
         "rejected": rejected,
-        "delivered_twice": sum(_count(column, RejectReason.DUPLICATE_INPUT) for column in reasons),
-        "furniture_lines": sum(_count(column, "furniture") for column in labels),
-        "other_lines": _rows(files, "removed") - sum(_count(column, "furniture") for column in labels),
-        "copies": _rows(files, "copies"),
-        "stories": _rows(files, "stories"),
-        "pairs": _rows(files, "pairs"),
+        "delivered_twice": found.total(REJECTED_AS + RejectReason.DUPLICATE_INPUT),
+        "furniture_lines": found.total("furniture_lines"),
+        "other_lines": found.total("other_lines"),
     }
+    return counts | {name: _rows(after, name) for name in ("articles", "copies", "stories", "pairs")}
 
 
 def _thinned_keys(pipeline: beam.Pipeline) -> int:
@@ -225,9 +230,7 @@ def _thinned_keys(pipeline: beam.Pipeline) -> int:
     return sum(counter.result for counter in found["counters"])
 
 
-def _check_rejects(
-    attempt: Attempt, files: Sequence[DataFile], summary: Mapping[str, int], config: Config, *, adding: bool
-) -> None:
+def _check_rejects(found: _Listing, summary: Mapping[str, int], config: Config, *, adding: bool) -> None:
     """Abandon a run that refused too much.
 
     Raises:
@@ -239,20 +242,15 @@ def _check_rejects(
     too_many = records >= limits.from_records and refused > limits.max_share * records
     if (summary["articles_kept"] or (adding and summary["delivered_twice"] and not refused)) and not too_many:
         return
-    tables = [pq.read_table(attempt.files / file.path) for file in files if file.table == "rejects"]
-    rejects = pa.concat_tables(tables)
-    if not rejects.num_rows:
+    reasons = {
+        name.removeprefix(REJECTED_AS): each for name, each in found.counts.items() if name.startswith(REJECTED_AS)
+    }
+    if not reasons:
         raise TooManyRejects("no articles in the input; nothing was committed")
-    counts = sorted(
-        pc.value_counts(rejects["reason"]).to_pylist(), key=lambda each: (-each["counts"], str(each["values"]))
-    )
-    example = next(row for row in rejects.to_pylist() if row["reason"] == counts[0]["values"])
-    where = example["source_uri"] + (
-        "" if example["source_position"] is None else f" record {example['source_position']}"
-    )
+    reason, (count, example) = min(reasons.items(), key=lambda each: (-each[1][0], each[0]))
     raise TooManyRejects(
-        f"{refused} of {records} records were rejected, most as {example['reason']} ({counts[0]['counts']}), "
-        f"for example {where}: {example['detail']}; nothing was committed (limits: [rejects] in the configuration)"
+        f"{refused} of {records} records were rejected, most as {reason} ({count}), for example {example}; "
+        "nothing was committed (limits: [rejects] in the configuration)"
     )
 
 
@@ -270,7 +268,3 @@ def _rows(files: Sequence[DataFile], table: str) -> int:
 
 def _column(attempt: Attempt, file: DataFile, name: str) -> pa.ChunkedArray:
     return pq.read_table(attempt.files / file.path, columns=[name])[name]
-
-
-def _count(column: pa.ChunkedArray, value: str) -> int:
-    return int(pc.sum(pc.equal(column, value)).as_py() or 0)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from pipeline.manifests import Manifest, sync
 
+_MANY_FOLDERS = 64  # whose entries are seen to reach the disk one by one; thousands would take seconds
+
 
 class Views:
     """The folders that readers open."""
@@ -38,8 +40,12 @@ class Views:
             target = view / file.link
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(self.root / file.path, target)
-        for folder, _, _ in os.walk(view):
-            sync(Path(folder))
+        folders = [Path(folder) for folder, _, _ in os.walk(view)]
+        if len(folders) > _MANY_FOLDERS:
+            os.sync()
+        else:
+            for folder in folders:
+                sync(folder)
 
     def show(self, view: Path, number: int) -> None:
         """Give a snapshot's folder its name, and point `current` at it."""

@@ -129,6 +129,7 @@ CATALOG = pa.schema(
         pa.field("outlet", pa.string()),
         pa.field("published", pa.timestamp("us", "UTC")),
         pa.field("words", pa.int32(), nullable=False),
+        pa.field("modified", pa.timestamp("us", "UTC")),  # else published, else fetched: which version is the later
     ]
 )
 

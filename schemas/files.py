@@ -25,7 +25,15 @@ class DataFile(NamedTuple):
 
 
 class Staged(NamedTuple):
-    """A file that a run wrote, and that of an earlier run whose place it takes: its absolute path, "" for none."""
+    """A file that a run wrote, and those of earlier runs whose place it takes: their absolute paths."""
 
     file: DataFile
-    replaces: str = ""
+    replaces: tuple[str, ...] = ()
+
+
+class Counted(NamedTuple):
+    """Something that a run counted, for its summary."""
+
+    name: str
+    total: int
+    example: str = ""

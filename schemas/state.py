@@ -6,12 +6,18 @@ the same dataset begins with them. A file that a run did not have to touch is li
 
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from schemas.blocks import CATALOG, COPY_LABELS, PAIRS, BlockRef, StoredTable, load
 from schemas.files import DataFile
+from schemas.ids import is_among
 
 OUTLET_BUCKETS = 16
+DAY = 86_400_000_000  # µs
+_AHEAD = 2 * DAY  # of the clock: zones, and clocks that are wrong
 
 
 class StateTable(NamedTuple):
@@ -110,6 +116,10 @@ STATE = {table.name: table for table in (OUTLET_ARTICLES, OUTLET_LINES, LINKS, K
 
 BLOCK_PARTS = ("tokens", "signed", "keys", "grams", "features", "cards")  # of a block of kept articles, Arrow files
 
+LABELLED = pa.schema(
+    [KEPT.field(name) for name in ("article_id", "copy_id", "story_id", "published")]
+)  # ids as published
+
 ALIASED = pa.schema(  # ids that are gone for good
     [
         pa.field("kind", pa.string(), nullable=False),  # copy or story
@@ -141,12 +151,14 @@ class Kept(NamedTuple):
     blocks: tuple[BlockRef, ...] = ()  # that hold their parts (BLOCK_PARTS)
     seen: tuple[str, ...] = ()  # files of the state table SEEN
     aliases: str = ""  # ALIASED
+    labels: str = ""  # LABELLED, ascending, of all articles of the dataset that this run makes anew
     links: str = ""  # the state table LINKS
     similar: str = ""  # the state table SIMILAR
     files: tuple[DataFile, ...] = ()  # of the tables, under absolute paths
     run: int = 1  # the number that the run will have
     news: int = 0  # µs: the newest publication so far that was believed
-    now: int = 0  # µs: when the run began; a publication long after it is not believed
+    now: int = 0  # µs: when the run began; a publication long after it is not believed, if this is known
+    window: int = 30 * DAY  # µs without news after which a story is closed
 
 
 NOTHING_KEPT = Kept()  # by a run that begins anew
@@ -155,3 +167,29 @@ NOTHING_KEPT = Kept()  # by a run that begins anew
 def kept_articles(kept: Kept) -> pa.Table:
     """KEPT rows of the articles that new ones may join."""
     return load(kept.articles) if kept.articles else KEPT.empty_table()
+
+
+def newest(published: pa.ChunkedArray, kept: Kept) -> int | None:
+    """The newest publication that is believed, of earlier runs too, in µs; None where none is known.
+
+    One that is long after the run's clock is a mistake, and must not close all stories.
+    """
+    times = published.cast(pa.int64()).drop_null()
+    if kept.now:
+        times = times.filter(pc.less_equal(times, kept.now + _AHEAD))
+    latest = pc.max(times).as_py()
+    return max(filter(None, (latest, kept.news)), default=None)
+
+
+def known_versions(identities: NDArray[np.int64], kept: Kept) -> pa.Table:
+    """Rows of the state table SEEN whose identity is one of some, ascending and none of them 0."""
+    found = [SEEN.schema.remove_metadata().empty_table()]
+    for path in kept.seen if len(identities) else ():
+        segment = load(path)
+        found.append(segment.filter(pa.array(is_among(segment["identity"].to_numpy(), identities))))
+    return pa.concat_tables(found)
+
+
+def known_labels(kept: Kept) -> pa.Table:
+    """LABELLED rows of the articles whose ids are to stay, ascending."""
+    return load(kept.labels) if kept.labels else kept_articles(kept).select(LABELLED.names)

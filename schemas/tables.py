@@ -172,6 +172,15 @@ ARTICLES = Table(
             pa.string(),
             "live, roundup or recurring, which join stories under rules of their own; null for all else.",
         ),
+        Column(
+            30,
+            "version",
+            pa.int32(),
+            "1 for the first article of its page, one more for each later version of it; null before 1.2.",
+        ),
+        Column(
+            31, "supersedes", pa.string(), "The article_id of the version before; null for the first, or before 1.2."
+        ),
     ),
     sort=("date_published", "outlet", "article_id"),
     dictionary=("outlet", "language", "section", "copy_relation", "date_source", "source_uri", "format"),
@@ -253,7 +262,7 @@ STORIES = Table(
             14,
             "version",
             pa.int32(),
-            "How many runs made or changed it; a run over all its inputs makes every story anew, so 1.",
+            "The number of the snapshot that last made or changed it.",
         ),
         Column(
             15,

@@ -206,6 +206,7 @@ def catalog_of(block: BlockRef, articles: pa.Table) -> pa.Table:
             articles["outlet"],
             articles["date_published"],
             articles["words"],
+            pc.coalesce(articles["date_modified"], articles["date_published"], articles["fetched_at"]),
         ],
         schema=CATALOG,
     )

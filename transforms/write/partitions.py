@@ -53,6 +53,14 @@ def partition_slices(published: pa.ChunkedArray, unit: str, most_rows: int) -> I
             yield Slice(name, part, begin, min(begin + most_rows, stop))
 
 
+def names_of(published: pa.ChunkedArray) -> frozenset[str]:
+    """Every partition that rows of these dates may stand in, whatever unit their run was cut by."""
+    days = np.unique(_days(published))
+    known = days[~np.isnat(days)]
+    names = {str(day) for unit in _UNITS for day in known.astype(f"datetime64[{unit}]").astype("datetime64[D]")}
+    return frozenset(names | ({UNDATED} if len(known) < len(days) else set()))
+
+
 def _days(published: pa.ChunkedArray) -> NDArray[np.datetime64]:
     """UTC days; NaT where unknown."""
     return pc.cast(published, pa.timestamp("us")).to_numpy().astype("datetime64[D]")

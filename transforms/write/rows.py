@@ -5,7 +5,7 @@ when a file is written.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,18 @@ from schemas import blocks as flow
 from schemas.blocks import BlockRef, load
 from schemas.ids import format_ids
 from schemas.labels import Format, Relation
+from schemas.state import Kept
 from schemas.tables import ALIASES, ARTICLES, COPIES, MEMBER, PAIRS, REJECTS, REMOVED, STORIES
-from transforms.write.sources import OPENING, agency_of, likely_source
+from transforms.write.cards import CARDS
+from transforms.write.sources import likely_source
+from transforms.write.versions import VERSIONS
 
 Int64Array = NDArray[np.int64]
 
-_STORED = {"articles": flow.CLEAN, "pairs": flow.PAIRS}  # what `fetch` finds in the parts of a block
+_STORED = {"articles": flow.CLEAN, "pairs": flow.PAIRS, "cards": CARDS}  # what `fetch` finds in the parts of a block
 _RELATION_NAMES = pa.array([str(relation) for relation in Relation])
 _FORMAT_NAMES = pa.array([None if form is Format.REPORT else str(form) for form in Format])
 _DAY = 86_400_000_000  # µs
-_OPEN = 30 * _DAY  # a story without news for so long is closed
 _STORY_LABELS = {  # STORY_LABELS as they are called here
     "story_id": "story_id",
     "score": "story_score",
@@ -63,34 +65,31 @@ def article_order(catalog: pa.Table, copies: pa.Table, stories: pa.Table) -> pa.
     return joined.sort_by(_BY_TIME)
 
 
-def fetch(
-    order: pa.Table, columns: list[str], part: str = "articles", make: Callable[[pa.Table], pa.Table] | None = None
-) -> pa.Table:
+def fetch(order: pa.Table, columns: list[str], part: str) -> pa.Table:
     """Columns of what is stored behind the rows of `order`, in its order; each block is opened once.
 
     Args:
       order: with `block` and `row`.
       columns: what to fetch.
-      part: of which part of the blocks, `articles` or `pairs`.
-      make: what to make of the rows of a block, row by row, where not all of their text is to be held together.
+      part: of which part of the blocks: `articles`, which kept articles have no longer, `pairs` or `cards`.
     """
-    make = make or _as_they_are
     if not order.num_rows:
-        return make(_STORED[part].empty_table().select(columns))
+        return _STORED[part].empty_table().select(columns)
     blocks = order["block"].combine_chunks().dictionary_encode()
     codes, rows = blocks.indices.to_numpy(), order["row"].to_numpy()
     by_block = np.argsort(codes, kind="stable")
     parts = []
     for at in np.split(by_block, np.flatnonzero(np.diff(codes[by_block])) + 1):
         table = load(BlockRef(blocks.dictionary[codes[at[0]]].as_py(), 0).part(part)).select(columns)
-        parts.append(make(table.take(pa.array(rows[at]))))
+        parts.append(table.take(pa.array(rows[at])))
     return pa.concat_tables(parts).take(pa.array(np.argsort(by_block)))
 
 
 def article_rows(order: pa.Table) -> pa.Table:
     """Rows of the table articles."""
-    clean = fetch(order, _FROM_CLEAN)
+    clean = fetch(order, _FROM_CLEAN, "articles")
     made = dict(zip(LABELS, label_columns(order).columns, strict=True))
+    made |= {name: order[name] for name in VERSIONS.names}
     made["removed_lines"] = pc.cast(pc.list_value_length(clean["removed"]), pa.int32())
     return _ordered(made | {name: clean[name] for name in clean.column_names}, ARTICLES.schema)
 
@@ -114,7 +113,7 @@ def label_columns(order: pa.Table) -> pa.Table:
 def removed_rows(order: pa.Table) -> pa.Table:
     """Rows of the table removed, in the order of ids, then of the lines of an article."""
     order = order.select(["article_id", "outlet", "block", "row"]).sort_by("article_id")
-    lists = fetch(order, ["removed"])["removed"].combine_chunks()
+    lists = fetch(order, ["removed"], "articles")["removed"].combine_chunks()
     lines, parents = lists.flatten(), pc.list_parent_indices(lists)
     made = {name: lines.field(name) for name in ("line", "text", "label", "rule")}
     made["article_id"] = format_ids(order["article_id"].to_numpy()).take(parents)
@@ -128,7 +127,7 @@ def copy_rows(order: pa.Table) -> pa.Table:
     shared = sizes.filter(pc.greater(sizes["count_all"], 1))["copy_id"]
     members = order.filter(pc.is_in(order["copy_id"], shared.combine_chunks()))
     rows, bounds = _grouped(members, "copy_id")
-    agencies = fetch(rows, ["outlet", "credits", "text"], make=_agencies)["agency"].to_pylist()
+    agencies = fetch(rows, ["agency"], "cards")["agency"].to_pylist()
     outlets, times = rows["outlet"].to_pylist(), rows["published"].cast(pa.int64()).to_pylist()
     sources = [
         likely_source(agencies[start:stop], outlets[start:stop], times[start:stop])
@@ -136,7 +135,7 @@ def copy_rows(order: pa.Table) -> pa.Table:
     ]
     first = rows.take(pa.array(bounds[:-1]))
     representatives = members.filter(pc.equal(members["article_id"], members["representative"])).sort_by("copy_id")
-    heads = fetch(representatives, ["headline"]).take(_positions(first["copy_id"], representatives["copy_id"]))
+    heads = fetch(representatives, ["headline"], "cards").take(_positions(first["copy_id"], representatives["copy_id"]))
     described = [format_ids(rows["article_id"].to_numpy()), rows["outlet"], _relations(rows["relation"])]
     described = [pa.chunked_array(column).combine_chunks() for column in (*described, rows["similarity"])]
     made = _spans(rows, bounds) | {
@@ -155,13 +154,13 @@ def copy_rows(order: pa.Table) -> pa.Table:
     return _by_first_time(made, COPIES.schema)
 
 
-def story_rows(order: pa.Table, newest: int | None, versions: Mapping[str, int]) -> pa.Table:
+def story_rows(order: pa.Table, newest: int | None, kept: Kept) -> pa.Table:
     """Rows of the table stories, with the column `published` to cut files by; none when stories are switched off.
 
     Args:
       order: the articles of whole stories.
       newest: latest publication known of any article, µs.
-      versions: how many runs made or changed each story before, by its id as it is written.
+      kept: what the run adds to.
     """
     if order["story_id"].null_count == order.num_rows:
         order = order.slice(0, 0)
@@ -170,7 +169,7 @@ def story_rows(order: pa.Table, newest: int | None, versions: Mapping[str, int])
     leads = order.filter(pc.and_(order["leads_story"], pc.equal(order["article_id"], order["representative"])))
     leads = leads.sort_by("story_id")
     leads = leads.take(_positions(first["story_id"], leads["story_id"]))
-    heads = fetch(leads, ["headline", "text"], make=_heads)
+    heads = fetch(leads, ["headline", "lead"], "cards")
     story = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
     by_copy = np.lexsort((rows["copy_id"].to_numpy(), story))
     copy_ids, story = rows["copy_id"].to_numpy()[by_copy], story[by_copy]
@@ -187,9 +186,9 @@ def story_rows(order: pa.Table, newest: int | None, versions: Mapping[str, int])
         "cohesion": pa.array((np.bincount(story[one], scores, len(copies)) / copies).astype(np.float32)),
     }
     made |= {told: leads[name] for name, told in _TOLD.items()}
-    made["version"] = pa.array([versions.get(story, 0) + 1 for story in made["story_id"].to_pylist()], pa.int32())
     lasts = pc.cast(made["last_published"], pa.int64()).to_pylist()
-    made["status"] = pa.array([status(last, newest) for last in lasts], pa.string())
+    made["version"] = pa.array([kept.run] * len(lasts), pa.int32())
+    made["status"] = pa.array([status(last, newest, kept.window) for last in lasts], pa.string())
     made |= _timelines(rows, bounds)
     return _by_first_time(made, STORIES.schema)
 
@@ -203,9 +202,9 @@ def alias_rows(aliases: pa.Table, snapshot: int) -> pa.Table:
     return rows.sort_by([("alias_id", "ascending"), ("kind", "ascending")])
 
 
-def status(last: int | None, newest: int | None) -> str | None:
-    """Whether a story may still go on, by its last and the newest of all publications (µs)."""
-    return None if last is None or newest is None else "open" if newest - last <= _OPEN else "closed"
+def status(last: int | None, newest: int | None, window: int) -> str | None:
+    """Whether a story may still go on, by its last and the newest of all publications and the window (µs)."""
+    return None if last is None or newest is None else "open" if newest - last <= window else "closed"
 
 
 def _timelines(rows: pa.Table, bounds: Int64Array) -> dict[str, pa.Array]:
@@ -277,7 +276,8 @@ LABELS = (
     "story_runner_up_score",
     "format",
 )
-_FROM_CLEAN = [name for name in ARTICLES.schema.names if name not in {*LABELS, "removed_lines"}] + ["removed"]
+_MADE = {*LABELS, *VERSIONS.names, "removed_lines"}
+_FROM_CLEAN = [name for name in ARTICLES.schema.names if name not in _MADE] + ["removed"]
 _TOLD = {"story_weakest_link": "weakest_link", "names": "names", "terms": "terms"}
 
 
@@ -301,23 +301,6 @@ def _grouped(order: pa.Table, key: str) -> tuple[pa.Table, Int64Array]:
     at = np.argsort(ids, kind="stable")
     changes = np.flatnonzero(ids[at][1:] != ids[at][:-1]) + 1
     return order.take(pa.array(at)), np.concatenate([[0], changes, [len(ids)]]) if len(ids) else np.zeros(1, np.int64)
-
-
-def _agencies(clean: pa.Table) -> pa.Table:
-    """The agency that each article names."""
-    openings = pc.utf8_slice_codeunits(clean["text"], 0, OPENING)
-    columns = (clean["outlet"].to_pylist(), openings.to_pylist(), clean["credits"].to_pylist())
-    return pa.table({"agency": pa.array(map(agency_of, *columns), pa.string())})
-
-
-def _heads(clean: pa.Table) -> pa.Table:
-    """Headline and first paragraph of each article."""
-    lead = pc.list_element(pc.split_pattern(clean["text"], "\n", max_splits=1), 0)
-    return clean.drop_columns(["text"]).append_column("lead", lead)
-
-
-def _as_they_are(rows: pa.Table) -> pa.Table:
-    return rows
 
 
 def _spans(rows: pa.Table, bounds: Int64Array) -> dict[str, Any]:

@@ -6,27 +6,33 @@ other names; only those listed at the end count.
 
 import json
 import uuid
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.io.filesystems import FileSystems
 
 from schemas.barriers import Gather
 from schemas.blocks import StoredTable, load, store_new
-from schemas.files import DataFile, Staged
+from schemas.files import Counted, DataFile, Staged
 from schemas.ids import is_among
-from schemas.state import NOTHING_KEPT, Kept
-from schemas.tables import TABLES
+from schemas.labels import Label
+from schemas.state import NOTHING_KEPT, Kept, known_versions, newest
+from schemas.tables import REMOVED, TABLES
 from transforms.write import rows
 from transforms.write.parquet import ROW_GROUP_ROWS, write_parquet
 from transforms.write.partitions import MOST_PARTITIONS, Slice, date_unit, partition_slices
-from transforms.write.upon import Rewrite, changes_of, rewrites, rewritten, story_versions
+from transforms.write.upon import Edit, absorbed, changes_of, edited, edits, read_file
+from transforms.write.versions import versions
 
 FILE_LIST = "files.json"
+REJECTED_AS = "rejected as "  # and the reason, in the counts
+_ABSORBED_BYTES = 64 << 20  # of a partition's small files that one task reads
 INPUTS = ("catalog", "copies", "stories", "pairs", "rejects", "aliases")
 
 
@@ -47,11 +53,17 @@ class WriteOptions:
 
 
 class FileTask(NamedTuple):
-    """One file to write: the rows start..stop of a stored table."""
+    """Files of one partition: the rows start..stop of a stored table, and what becomes of those of earlier runs."""
 
     table: str
-    rows: StoredTable
-    slice: Slice
+    partition: str
+    part: int
+    rows: StoredTable | None  # none are new
+    start: int = 0
+    stop: int = 0
+    absorbed: tuple[DataFile, ...] = ()  # that the new rows are written together with; absolute paths
+    suspects: tuple[DataFile, ...] = ()  # others with rows that may have changed
+    edit: Edit | None = None
 
 
 @dataclass(eq=False)
@@ -71,19 +83,16 @@ class WriteTables(beam.PTransform):  # type: ignore[misc]
         return (
             pipeline
             | "Once" >> beam.Impulse()
-            | "Plan"
-            >> beam.FlatMap(plan_files, self.scratch, self.options, self.kept, **sides).with_output_types(
-                FileTask | Rewrite
-            )
+            | "Plan" >> beam.FlatMap(plan_files, self.scratch, self.options, self.kept, **sides)
             | "Spread" >> beam.Reshuffle()
-            | "Write" >> beam.FlatMap(write_task, self.staging).with_output_types(Staged)
+            | "Write" >> beam.FlatMap(write_task, self.staging)
             | "List" >> Gather(store_list, (self.staging,))
         )
 
 
 def plan_files(
     _once: bytes, scratch: str, options: WriteOptions, kept: Kept, **stored: StoredTable
-) -> Iterator[FileTask | Rewrite]:
+) -> Iterator[FileTask | Counted]:
     """Put every table's rows in order, store them, cut them into files; and name those of earlier runs to look into.
 
     Args:
@@ -94,55 +103,122 @@ def plan_files(
     """
     given = {name: load(table.path) for name, table in stored.items()}
     order = rows.article_order(given["catalog"], given["copies"], given["stories"])
-    newest = pc.max(order["published"].cast(pa.int64())).as_py()
-    changes = changes_of(order, kept)
+    news = newest(order["published"], kept)
+    changes = changes_of(order, kept, news)
     new = order.filter(pa.array(changes.new))
+    pages = np.unique(new["identity"].to_numpy())
+    numbered = versions(new, known_versions(pages[pages != 0], kept))
+    for name in numbered.column_names:
+        new = new.append_column(name, numbered[name])
     copies = order.filter(pa.array(is_among(order["copy_id"].to_numpy(), changes.copies)))
     stories = order.filter(pa.array(is_among(order["story_id"].fill_null(-1).to_numpy(), changes.stories)))
     unit = date_unit(new["published"], options.max_partitions)
     tables = {
         "articles": new,
         "copies": rows.copy_rows(copies),
-        "stories": rows.story_rows(stories, newest, story_versions(changes.stories, kept)),
+        "stories": rows.story_rows(stories, news, kept),
         "pairs": rows.pair_order(given["pairs"], order),
         "rejects": rows.reject_rows(given["rejects"]),
         "aliases": rows.alias_rows(given["aliases"], kept.run),
     }
-    yield from rewrites(order, changes, kept, newest, scratch)
+    yield from _counts(tables)
+    todo = edits(order, changes, kept, scratch)
+    there: dict[tuple[str, str], list[DataFile]] = defaultdict(list)
+    for file in kept.files:
+        there[file.table, file.partition].append(file)
     for name, table in tables.items():
         waiting = store_new(table, scratch, name)
-        for piece in partition_slices(table["published"], unit, options.max_rows):
-            yield FileTask(name, waiting, piece)
-            if name == "articles":
-                yield FileTask("removed", waiting, piece)
+        pieces = list(partition_slices(table["published"], unit, options.max_rows))
+        for each in (name, "removed") if name == "articles" else (name,):
+            yield from _tasks(each, waiting, pieces, there, todo.get(each), options)
 
 
-def write_task(task: FileTask | Rewrite, staging: str) -> Iterator[Staged]:
-    """Write one file, unless it is there as it should be."""
-    if isinstance(task, FileTask):
-        yield Staged(write_file(task, staging))
-    elif (table := rewritten(task)) is not None:
-        old = task.file
-        name = f"{old.table}-{old.partition}-again-{uuid.uuid4().hex}.parquet"
-        written = write_parquet(table, TABLES[old.table], FileSystems.join(staging, name))
-        yield Staged(DataFile(old.table, old.partition, old.part, name, table.num_rows, *written), replaces=old.path)
+def _tasks(  # noqa: PLR0913, PLR0917 -- what is there and what comes
+    table: str,
+    waiting: StoredTable,
+    pieces: list[Slice],
+    there: Mapping[tuple[str, str], list[DataFile]],
+    edit: Edit | None,
+    options: WriteOptions,
+) -> Iterator[FileTask]:
+    """What is to be done to the partitions of one table."""
+    parts = Counter(piece.partition for piece in pieces)
+    taken: dict[str, tuple[DataFile, ...]] = {}
+    for piece in pieces:
+        new = piece.stop - piece.start
+        if new and parts[piece.partition] == 1:
+            files = there.get((table, piece.partition), [])
+            taken[piece.partition] = tuple(absorbed(files, new, options.max_rows, _ABSORBED_BYTES))
+        joined = taken.get(piece.partition, ())
+        yield FileTask(table, piece.partition, piece.part, waiting, piece.start, piece.stop, joined, edit=edit)
+    for partition in sorted(edit.partitions) if edit and edit.changed.rows else ():
+        suspects = tuple(f for f in there.get((table, partition), []) if f.rows and f not in taken.get(partition, ()))
+        if suspects:
+            yield FileTask(table, partition, 0, None, suspects=suspects, edit=edit)
 
 
-def write_file(task: FileTask, staging: str) -> DataFile:
-    """Write one file of a table."""
+def _counts(tables: Mapping[str, pa.Table]) -> Iterator[Counted]:
+    """What the run's summary tells of its new rows."""
+    for name, table in tables.items():
+        yield Counted(f"new_{name}", table.num_rows)
+    rejects = tables["rejects"]
+    for reason, where in sorted(_first_of_each(rejects["reason"].to_pylist()).items()):
+        row = rejects.slice(where, 1).to_pylist()[0]
+        place = row["source_uri"] + ("" if row["source_position"] is None else f" record {row['source_position']}")
+        count = pc.sum(pc.equal(rejects["reason"], reason)).as_py()
+        yield Counted(f"{REJECTED_AS}{reason}", count, f"{place}: {row['detail']}")
+
+
+def _first_of_each(values: list[str]) -> dict[str, int]:
+    return {value: at for at, value in reversed(list(enumerate(values)))}
+
+
+def write_task(task: FileTask | Counted, staging: str) -> Iterator[Staged | Counted]:
+    """Write the files of one task; those of earlier runs only where they are not as they should be."""
+    if isinstance(task, Counted):
+        yield task
+        return
+    if task.rows is not None:
+        part = load(task.rows.path).slice(task.start, task.stop - task.start)
+        table = _MAKE.get(task.table, _as_they_are)(part)
+        if task.table == REMOVED.name:
+            furniture = pc.sum(pc.equal(table["label"], str(Label.FURNITURE))).as_py() or 0
+            yield Counted("furniture_lines", furniture)
+            yield Counted("other_lines", table.num_rows - furniture)
+        yield _written(table, task, staging)
+    for file in task.suspects:
+        if (table := edited(file, task.edit)) is not None:
+            yield _staged(table, task, file.part, staging, (file.path,))
+
+
+def _written(table: pa.Table, task: FileTask, staging: str) -> Staged:
+    """New rows, and those of the files that they are written together with."""
     contract = TABLES[task.table]
-    part = load(task.rows.path).slice(task.slice.start, task.slice.stop - task.slice.start)
-    table = _MAKE.get(task.table, _as_they_are)(part)
-    name = f"{task.table}-{task.slice.partition}-{task.slice.part:05d}-{uuid.uuid4().hex}.parquet"
-    written = write_parquet(table, contract, FileSystems.join(staging, name))
-    return DataFile(task.table, task.slice.partition, task.slice.part, name, table.num_rows, *written)
+    if task.absorbed:
+        before = [read_file(file) if (now := edited(file, task.edit)) is None else now for file in task.absorbed]
+        table = pa.concat_tables([table.select(contract.schema.names).cast(contract.schema), *before])
+        table = table.sort_by([(name, "ascending") for name in contract.sort])
+    return _staged(table, task, task.part, staging, tuple(file.path for file in task.absorbed))
 
 
-def store_list(files: Iterable[Staged], staging: str) -> str:
-    """Write the list of staged files as JSON, sorted; give its path."""
+def _staged(table: pa.Table, task: FileTask, part: int, staging: str, replaces: tuple[str, ...]) -> Staged:
+    name = f"{task.table}-{task.partition}-{part:05d}-{uuid.uuid4().hex}.parquet"
+    written = write_parquet(table, TABLES[task.table], FileSystems.join(staging, name))
+    return Staged(DataFile(task.table, task.partition, part, name, table.num_rows, *written), replaces)
+
+
+def store_list(found: Iterable[Staged | Counted], staging: str) -> str:
+    """Write the staged files and what was counted as JSON, sorted; give its path."""
+    listed = list(found)
+    files = sorted(each for each in listed if isinstance(each, Staged))
+    counts: dict[str, tuple[int, str]] = {}
+    for each in sorted(each for each in listed if isinstance(each, Counted)):
+        total, example = counts.get(each.name, (0, ""))
+        counts[each.name] = (total + each.total, example or each.example)
     path = FileSystems.join(staging, FILE_LIST)
     with FileSystems.create(path, "application/json", "uncompressed") as sink:
-        sink.write(json.dumps([[file._asdict(), replaces] for file, replaces in sorted(files)]).encode())
+        listing = {"files": [[each.file._asdict(), each.replaces] for each in files], "counts": counts}
+        sink.write(json.dumps(listing).encode())
     return path
 
 
