@@ -18,7 +18,8 @@ from transforms.clean.articles import CleanArticles
 from transforms.clean.kept import ReadKept
 from transforms.cluster.copies import ClusterCopies, LinkArticles, SettlePairs
 from transforms.cluster.inherit import InheritCopies, InheritStories
-from transforms.cluster.stories import ClusterStories
+from transforms.cluster.joining import ClusterStories
+from transforms.cluster.stories import StoreFeatures
 from transforms.match.candidates import FindCandidates
 from transforms.match.signing import SignArticles
 from transforms.match.verify import VerifyPairs
@@ -55,6 +56,7 @@ def build(
     clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier, kept)
     old = pipeline | "Kept" >> ReadKept(kept, scratch)
     blocks = (clean["blocks"], old["blocks"]) | "All blocks" >> Merge(BlockRef)
+    featured = blocks | "Features" >> StoreFeatures(config.stories)
     entries = (clean["catalog"], old["catalog"]) | "All articles" >> Merge(pa.Table)
     catalog = entries | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
     signed = blocks | "Sign" >> SignArticles(config.match, scratch)
@@ -63,10 +65,12 @@ def build(
     verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match)
     pairs = verified | "Keep" >> StoreBlocks(scratch, "pairs")
     linked = pairs | "Link" >> LinkArticles(config.copies, kept, scratch)
-    grouped = {"links": linked["links"], "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch)
+    grouped = {"links": linked["links"], "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch, kept)
     copies, merged_copies = grouped | "Copy ids" >> InheritCopies(kept, scratch)
-    told = {"blocks": blocks, "copies": copies} | "Stories" >> ClusterStories(config.stories, scratch)
-    stories, merged_stories = {"stories": told, "copies": copies} | "Story ids" >> InheritStories(kept, scratch)
+    to_tell = {"blocks": featured, "copies": copies, "catalog": catalog}
+    told = to_tell | "Stories" >> ClusterStories(config.stories, kept, scratch)
+    named = {"stories": told["stories"], "copies": copies}
+    stories, merged_stories = named | "Story ids" >> InheritStories(kept, scratch)
     aliases = (merged_copies, merged_stories) | "Merged" >> Merge(pa.Table)
     aliases |= "Aliases" >> GatherTable(ALIASED, scratch, "aliases", "alias_id")
     settled = {"pairs": pairs, "labels": copies} | "Settle" >> SettlePairs(config.match.quote_words)
@@ -79,5 +83,5 @@ def build(
     )
     results = {"catalog": catalog, "copies": copies, "stories": stories, "pairs": shown, "rejects": rejects}
     results["aliases"] = aliases
-    (clean["state"], linked["state"]) | "Learned" >> Merge(StatePart) | "State" >> WriteState(state)
+    (clean["state"], linked["state"], told["state"]) | "Learned" >> Merge(StatePart) | "State" >> WriteState(state)
     return results | "Write" >> WriteTables(config.write, scratch, staging, kept)

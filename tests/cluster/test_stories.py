@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from schemas import blocks
 from schemas.blocks import BlockRef, StoredTable
-from transforms.cluster.stories import ClusterStories, StoryOptions, features, label_stories, representatives
+from transforms.cluster.joining import ClusterStories, label_window
+from transforms.cluster.stories import StoreFeatures, StoryOptions, features, label_stories
 
 Row = tuple[int, str, str, str | None, str | None]
 

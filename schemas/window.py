@@ -1,0 +1,49 @@
+"""What of a dataset is still open: how new articles are, by what was published last.
+
+A date is believed if it is at most two days ahead of the clock that the run began by. The window hangs on the newest
+believed publication of all runs, so it never goes back; an article without a believed date is as new as the run that it
+came with.
+"""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.ids import is_among
+from schemas.state import Kept, kept_articles
+
+Int64Array = NDArray[np.int64]
+
+DAY = 86_400_000_000  # µs
+_UNKNOWN = np.iinfo(np.int64).max
+_AHEAD = 2 * DAY  # of the clock: time zones, and embargoes that are published early
+
+
+def news_after(published: pa.ChunkedArray, kept: Kept) -> int:
+    """The newest publication that is believed, of articles that are added and all before, µs; without any, now."""
+    times = _times(published)
+    return max(kept.news, int(times[_is_believed(times, kept)].max(initial=0))) or kept.now
+
+
+def seen(catalog: pa.Table, kept: Kept) -> Int64Array:
+    """How new each article of a run's catalog is, µs, as the state table KEPT_ARTICLES has it in `seen`."""
+    news, known = news_after(catalog["published"], kept), kept_articles(kept)
+    times = _times(catalog["published"])
+    found = np.where(_is_believed(times, kept), times, news)
+    ids, before = catalog["article_id"].to_numpy(), known["article_id"].to_numpy()
+    old = is_among(ids, before)
+    found[old] = known["seen"].cast(pa.int64()).to_numpy()[np.searchsorted(before, ids[old])]
+    return found
+
+
+def is_comparable(catalog: pa.Table, kept: Kept) -> NDArray[np.bool_]:
+    """Which articles of a run's catalog later runs compare new ones with."""
+    return seen(catalog, kept) >= news_after(catalog["published"], kept) - kept.window
+
+
+def _times(published: pa.ChunkedArray) -> Int64Array:
+    return np.asarray(published.cast(pa.int64()).fill_null(_UNKNOWN).to_numpy())
+
+
+def _is_believed(times: Int64Array, kept: Kept) -> NDArray[np.bool_]:
+    return (times != _UNKNOWN) & ((times <= kept.now + _AHEAD) | (not kept.now))
