@@ -8,9 +8,7 @@ from schemas.ids import format_id, stable_hash
 from transforms.cluster.inherit import UNKNOWN, inherit
 
 
-def named(
-    group: list[int], known: list[int], age: list[int] | None = None
-) -> tuple[list[int], dict[int, int]]:
+def named(group: list[int], known: list[int], age: list[int] | None = None) -> tuple[list[int], dict[int, int]]:
     """Names, and the aliases old → new."""
     found = inherit(
         np.array(group, np.int64),
@@ -65,7 +63,9 @@ def test_after_any_runs_every_id_ever_published_resolves_to_exactly_one_live_id(
     published: set[int] = set()
     for number, run in enumerate(runs):
         seen = min(8, 3 + number)  # articles keep coming
-        group = 1000 * number + 100 * (1 + np.array([min(np.flatnonzero(np.array(run) == label)) for label in run]))  # as if by content
+        group = 1000 * number + 100 * (
+            1 + np.array([min(np.flatnonzero(np.array(run) == label)) for label in run])
+        )  # as if by content
         found = inherit(group[:seen], known[:seen], age[:seen], str(number))
         for one in range(seen):
             for other in range(seen):

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from schemas import blocks
 from schemas.blocks import BlockRef, StoredTable
-from transforms.cluster.joining import ClusterStories, label_window
-from transforms.cluster.stories import StoreFeatures, StoryOptions, features, label_stories
+from transforms.cluster.joining import ClusterStories
+from transforms.cluster.stories import StoryOptions, features, label_stories
 
 Row = tuple[int, str, str, str | None, str | None]
 

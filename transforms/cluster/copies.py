@@ -314,7 +314,9 @@ def store_labels(
     """Label every article of the catalog and store the labels; `buckets` are what `join_bucket` gave for each."""
     joined, links = zip(*buckets, strict=True) if (buckets := list(buckets)) else ((), ())
     earlier = kept_articles(kept)
-    labels = label(load(catalog.path), concat(joined, JOINED), concat(links, LINKS), earlier, parts["article_id"].to_numpy())
+    labels = label(
+        load(catalog.path), concat(joined, JOINED), concat(links, LINKS), earlier, parts["article_id"].to_numpy()
+    )
     return store_new(labels, scratch, "copies")
 
 
@@ -349,7 +351,10 @@ def label(
     spoke = before["representative"].to_numpy() == article
     order = np.lexsort((article[at], -words[at], published[at], ~spoke[at], root))
     starts = np.flatnonzero(np.concatenate([np.ones(min(1, root.size), bool), root[order][1:] != root[order][:-1]]))
-    copy, representative = before["copy_id"].to_numpy().copy(), np.where(stays, before["representative"].to_numpy(), article)
+    copy, representative = (
+        before["copy_id"].to_numpy().copy(),
+        np.where(stays, before["representative"].to_numpy(), article),
+    )
     grouped = np.zeros(article.size, bool)
     grouped[at] = True
     lone = ~grouped & ~stays

@@ -126,7 +126,7 @@ def label_window(
         ends = known.article[asking[pairs.left]], known.article[asking[pairs.right]]
         return labels, _remembered(earlier, ends, score, known, catalog, kept)
     new, near = _nearest_kept(among, known, old, parts, options)
-    touched = np.unique(known.story[near])
+    touched = np.union1d(known.story[near], _changed(copies, known, kept))
     nodes = np.concatenate([asking, np.flatnonzero(old & is_among(known.story, touched))])
     node = np.full(len(known.article), -1, np.int64)
     among = stories.chosen(features, known.row[nodes], known.copy[nodes])
@@ -141,7 +141,7 @@ def label_window(
     labels = _named(stories.describe(graph, label, weakest), label, known.story[nodes])
     rest = np.setdiff1d(np.arange(len(known.article)), nodes)
     silent, lone = rest[known.story[rest] != _UNKNOWN], rest[known.story[rest] == _UNKNOWN]
-    others = [stories.alone(known.copy[silent], known.story[silent]), stories.alone(known.copy[lone])]
+    others = [_silent(known.copy[silent], known.story[silent], labels), stories.alone(known.copy[lone])]
     labels = pa.concat_tables([labels, *others]).sort_by("copy_id").combine_chunks()
     ends = known.article[nodes[pairs.left]], known.article[nodes[pairs.right]]
     return labels, _remembered(earlier, ends, score, known, catalog, kept)
@@ -170,6 +170,32 @@ def _representatives(
     return Copies(article, copy, row, block, story)
 
 
+def _changed(copies: pa.Table, known: Copies, kept: Kept) -> Int64Array:
+    """Published stories that an article came to, or left, with its copy."""
+    earlier = kept_articles(kept)
+    article, copy = (copies[name].to_numpy() for name in ("article_id", "copy_id"))
+    before = earlier["article_id"].to_numpy()
+    at = np.flatnonzero(is_among(article, before))
+    place = np.searchsorted(before, article[at])
+    moved = copy[at] != earlier["copy_id"].to_numpy()[place]
+    came = np.ones(len(article), np.bool_)
+    came[at[~moved]] = False
+    by_copy = np.argsort(known.copy)
+    to = known.story[by_copy[np.searchsorted(known.copy[by_copy], np.unique(copy[came]))]]
+    left = earlier["story_id"].fill_null(_UNKNOWN).to_numpy()[place[moved]]
+    found = np.union1d(to, left)
+    return found[found != _UNKNOWN]
+
+
+def _silent(copy: Int64Array, story: Int64Array, labels: pa.Table) -> pa.Table:
+    """Labels of kept copies that nothing new was found of: one leads each story that no other copy does."""
+    rows = stories.alone(copy, story)
+    first = np.zeros(len(copy), np.bool_)
+    first[np.unique(story, return_index=True)[1]] = True
+    first &= ~is_among(story, np.unique(labels["story_id"].to_numpy()))
+    return rows.set_column(rows.schema.get_field_index("lead"), blocks.STORY_LABELS.field("lead"), pa.array(first))
+
+
 def _nearest_kept(
     among: Chosen, known: Copies, old: NDArray[np.bool_], parts: Sequence[pa.Table], options: StoryOptions
 ) -> tuple[Int64Array, Int64Array]:
@@ -186,7 +212,7 @@ def _nearest_kept(
     return search.pairs()
 
 
-def _joined(  # noqa: PLR0913, PLR0917, PLR0914 -- one pass: what is near, how crowded that is, what becomes one
+def _joined(  # noqa: PLR0913, PLR0917 -- one pass: what is near, how crowded that is, what becomes one
     among: Chosen,
     nodes: Int64Array,
     pairs: similarity.Pairs,
@@ -277,9 +303,7 @@ def group_upon(
     mean = agglomerate.mean_links(label, graph.left, graph.right, graph.link)
     np.minimum.at(lowest, out[kept], mean[kept])
     once = ~(late[graph.left] & late[graph.right])
-    best, link = agglomerate.best_other(
-        out, graph.left[once], graph.right[once], graph.link[once], stories.LATE_MATES
-    )
+    best, link = agglomerate.best_other(out, graph.left[once], graph.right[once], graph.link[once], stories.LATE_MATES)
     told = np.zeros(len(label), np.bool_)  # whether the story has a kept article
     told[out[kept]] = True
     joins = late & ~kept & (link >= np.where(told[best], cuts[1], cuts[0]))

@@ -7,7 +7,6 @@ seven sources, one setting for all of them (docs/results.md). What a run does wh
 `transforms.cluster.joining`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas import blocks, ids
-from schemas.blocks import BlockRef, StoredTable
+from schemas.blocks import BlockRef
 from transforms.cluster import agglomerate, events, formats, neighbours, similarity, telling, words
 from transforms.cluster.terms import tokenise
 from transforms.cluster.vocabulary import background
@@ -186,9 +185,7 @@ def nearest(among: Chosen, options: StoryOptions) -> similarity.Pairs:
     return neighbours.neighbours(heavy, options.neighbours, options.floor, options.posting_cap)
 
 
-def linked(
-    among: Chosen, pairs: similarity.Pairs, score: NDArray[np.float64], options: StoryOptions
-) -> StoryGraph:
+def linked(among: Chosen, pairs: similarity.Pairs, score: NDArray[np.float64], options: StoryOptions) -> StoryGraph:
     """Links of compared pairs.
 
     Twice: how crowded the neighbourhood of an article is shows only once its own story is known.
