@@ -12,7 +12,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from schemas.blocks import BLOCK_ROWS, CLEAN, BlockRef, new_block, store
 from schemas.ids import is_among, parse_ids
-from schemas.state import Kept, open_articles
+from schemas.state import Kept, kept_articles
 from schemas.tables import ARTICLES
 from transforms.clean.addresses import identity_of
 from transforms.clean.articles import catalog_of
@@ -54,7 +54,7 @@ def store_kept(path: str, kept: Kept, scratch: str) -> Iterator[KeptBlock]:
     Raises:
       OSError: the file is gone or unreadable.
     """
-    wanted = open_articles(kept)["article_id"].to_numpy()
+    wanted = kept_articles(kept)["article_id"].to_numpy()
     with FileSystems.open(path, "application/octet-stream", "uncompressed") as source:
         file = pq.ParquetFile(pa.BufferReader(source.read()))
     for rows in file.iter_batches(BLOCK_ROWS):

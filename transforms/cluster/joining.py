@@ -1,9 +1,9 @@
 """Stories upon kept ones: new articles among themselves and towards those that earlier runs published.
 
-A published story is never split, and two of them never become one: new articles join them over a stricter cut
-(`StoryOptions.join`) than they join each other. So what a reader has seen stays; what that costs, and what else was
-tried, is in docs/decisions/0031-stories-upon-kept-ones.md. Only new articles ask for neighbours. The similarities of
-kept ones come from the state table SIMILAR, those of new ones are added to it.
+A published story is never split. New articles join one over a stricter cut (`StoryOptions.join`) than they join each
+other, and two of them become one only over a far higher one (`StoryOptions.merge`). So what a reader has seen stays;
+what that costs, and what else was tried, is in docs/decisions/0031-stories-upon-kept-ones.md. Only new articles ask
+for neighbours. The similarities of kept ones come from the state table SIMILAR, those of new ones are added to it.
 
 All work that grows with the kept articles is one pass over arrays: some microseconds an article.
 """
@@ -31,7 +31,6 @@ from transforms.cluster.stories import BLOCK_FEATURES, FIRST_CUT, FIRST_SHARE, C
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
 
-_NEVER = 2.0  # above any link
 _STORED = 16  # pairs of an article that later runs remember
 _UNKNOWN = -1  # story of an article that none published
 _PAIRS = pa.schema(SIMILAR.fields)
@@ -53,7 +52,7 @@ class ClusterStories(beam.PTransform):  # type: ignore[misc]
     @beam.typehints.no_annotations  # Beam warns of hints that are dicts
     def expand(self, inputs: dict[str, beam.PCollection]) -> dict[str, beam.PCollection]:
         """Wire."""
-        copies, catalog = (beam.pvalue.AsSingleton(inputs[name]) for name in ("copies", "catalog"))
+        catalog = beam.pvalue.AsSingleton(inputs["catalog"])
         ready = beam.pvalue.AsSingleton(inputs["blocks"] | "Ready" >> Gather(list))
         found = inputs["copies"] | "Cluster" >> beam.Map(
             store_stories, catalog, ready, self.kept, self.options, self.scratch
@@ -138,10 +137,14 @@ def label_window(
     )
     score = stories.compared(pairs, among)
     graph, label, weakest = _joined(among, nodes, pairs, score, known, earlier, options)
-    labels = _named(stories.describe(graph, label, weakest), label, known.story[nodes])
+    labels, name = _named(stories.describe(graph, label, weakest), label, known.story[nodes])
     rest = np.setdiff1d(np.arange(len(known.article)), nodes)
     silent, lone = rest[known.story[rest] != _UNKNOWN], rest[known.story[rest] == _UNKNOWN]
-    others = [_silent(known.copy[silent], known.story[silent], labels), stories.alone(known.copy[lone])]
+    told, first = np.unique(known.story[nodes], return_index=True)
+    story = known.story[silent]
+    merged = is_among(story, told)  # what is no longer compared goes with its story
+    story[merged] = name[first][np.searchsorted(told, story[merged])]
+    others = [_silent(known.copy[silent], story, labels), stories.alone(known.copy[lone])]
     labels = pa.concat_tables([labels, *others]).sort_by("copy_id").combine_chunks()
     ends = known.article[nodes[pairs.left]], known.article[nodes[pairs.right]]
     return labels, _remembered(earlier, ends, score, known, catalog, kept)
@@ -237,21 +240,18 @@ def _joined(  # noqa: PLR0913, PLR0917 -- one pass: what is near, how crowded th
     every = every[: max(count + len(outer), min(len(every), len(known.article)))]
     label = _labels(every)
     a, b = place[np.searchsorted(ids, left)], place[np.searchsorted(ids, right)]
-    crowd = (
-        np.concatenate([pairs.left, np.minimum(a, b).astype(np.int32)]),
-        np.concatenate([pairs.right, np.maximum(a, b).astype(np.int32)]),
-        np.concatenate([score, stored]),
-    )
-    order = np.lexsort((crowd[1], crowd[0]))
-    crowd = tuple(column[order] for column in crowd)
+    one = np.concatenate([pairs.left, np.minimum(a, b).astype(np.int32)])
+    other = np.concatenate([pairs.right, np.maximum(a, b).astype(np.int32)])
+    order = np.lexsort((other, one))
+    crowd = one[order], other[order], np.concatenate([score, stored])[order]
     setting = (options.crowd_nearest, options.crowd_absent)
     kept = story != _UNKNOWN
     link = similarity.scale_locally(*crowd, label, *setting, FIRST_SHARE)
     first = _graph(among, crowd, link)
-    label[:count] = group_upon(first, label[:count], kept, np.array([FIRST_CUT, FIRST_CUT, _NEVER]))[0]
+    label[:count] = group_upon(first, label[:count], kept, np.array([FIRST_CUT, FIRST_CUT, options.merge]))[0]
     link = similarity.scale_locally(*crowd, label, *setting, options.crowd_share)
     graph = _graph(among, crowd, link)
-    cuts = np.array([options.cut, options.join, _NEVER])
+    cuts = np.array([options.cut, options.join, options.merge])
     return graph, *group_upon(graph, _labels(story), kept, cuts)
 
 
@@ -312,8 +312,11 @@ def group_upon(
     return out, lowest[out]
 
 
-def _named(labels: pa.Table, label: Int64Array, story: Int64Array) -> pa.Table:
-    """Give stories that hold published articles (of one story) its id, also where they are rivals."""
+def _named(labels: pa.Table, label: Int64Array, story: Int64Array) -> tuple[pa.Table, Int64Array]:
+    """Give stories that hold published ones the id of one of these, also where they are rivals; and that of each row.
+
+    Which of several stays is for `inherit` to say.
+    """
     made = labels["story_id"].to_numpy()
     kept = np.flatnonzero(story != _UNKNOWN)
     known = np.full(len(label), _UNKNOWN)
@@ -326,7 +329,7 @@ def _named(labels: pa.Table, label: Int64Array, story: Int64Array) -> pa.Table:
         renamed = name[first][np.searchsorted(old, given.fill_null(made[0] if len(made) else 0).to_numpy())]
         at = labels.schema.get_field_index(column)
         labels = labels.set_column(at, labels.schema.field(column), pa.array(renamed, mask=there))
-    return labels
+    return labels, name
 
 
 def _similar(kept: Kept) -> pa.Table:
@@ -343,7 +346,7 @@ def _stored_pairs(earlier: pa.Table, articles: Int64Array) -> tuple[Int64Array, 
     return left[wanted], right[wanted], earlier["score"].to_numpy()[wanted].astype(np.float64)
 
 
-def _remembered(
+def _remembered(  # noqa: PLR0913, PLR0917 -- what decides on it
     earlier: pa.Table,
     ends: tuple[Int64Array, Int64Array],
     score: Float64Array,

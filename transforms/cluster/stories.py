@@ -55,7 +55,8 @@ class StoryOptions:
 
     enabled: bool = True  # off: no article has a story, and the table is empty
     cut: float = 0.04  # least link at which two groups become one; .03 to .045 score alike
-    join: float = 0.05  # the same where one of them is a story that an earlier run published; such never become one
+    join: float = 0.05  # the same where one of them is a story that an earlier run published
+    merge: float = 0.2  # and where both are: the articles of one change their story then
     neighbours: int = 30  # candidates of an article
     floor: float = 0.02  # least similarity of a candidate
     crowd_share: float = 0.5  # how much of the crowding of two neighbourhoods is taken from a similarity
@@ -70,7 +71,7 @@ class StoryOptions:
         Raises:
           ValueError: names the option and what is allowed.
         """
-        for name in ("cut", "join"):
+        for name in ("cut", "join", "merge"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, not {getattr(self, name)}")
         for name in ("floor", "crowd_share", "crowd_absent"):
@@ -153,7 +154,7 @@ class Chosen(NamedTuple):
     @property
     def form(self) -> NDArray[np.uint8]:
         """FORMAT_CODES."""
-        return self.articles["format"].to_numpy()
+        return np.asarray(self.articles["format"].to_numpy())
 
 
 def chosen(table: pa.Table, rows: Int64Array, copy_ids: Int64Array) -> Chosen:
@@ -219,7 +220,8 @@ def mapped_vectors(part: pa.Table) -> similarity.Vectors:
     part = part.select(_VECTORS).combine_chunks()
     offsets = np.zeros(part.num_rows + 1, np.int64)
     np.cumsum(pc.list_value_length(part["terms"]).to_numpy(), out=offsets[1:])
-    return similarity.Vectors(*(part[name].combine_chunks().flatten().to_numpy() for name in _VECTORS), offsets)
+    terms, lead, body = (part[name].combine_chunks().flatten().to_numpy() for name in _VECTORS)
+    return similarity.Vectors(terms, lead, body, offsets)
 
 
 def _vectors(gathered: pa.Table, rows: Int64Array) -> similarity.Vectors:
@@ -319,7 +321,7 @@ def group(graph: StoryGraph, form: NDArray[np.uint8], cut: float) -> tuple[Int64
     count, late = len(form), formats.is_late(form)
     edges = (graph.left, graph.right, graph.link)
     first = ~(late[graph.left] | late[graph.right])
-    label, weakest = agglomerate.agglomerate(count, *(column[first] for column in edges), cut)
+    label, weakest = agglomerate.agglomerate(count, graph.left[first], graph.right[first], graph.link[first], cut)
     once = ~(late[graph.left] & late[graph.right])
     best, link = agglomerate.best_other(label, *(column[once] for column in edges), LATE_MATES)
     joins = late & (link >= cut)
