@@ -200,7 +200,7 @@ def test_a_late_article_joins_the_story_of_its_event_not_that_of_its_day(tmp_pat
 
 
 @given(st.permutations(ARTICLES), st.lists(st.integers(0, 3), min_size=6, max_size=6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_a_published_story_is_never_split(rows: Sequence[Row], run_of: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         dataset, known = Dataset(Path(folder)), dict[int, int]()
@@ -214,7 +214,7 @@ def test_a_published_story_is_never_split(rows: Sequence[Row], run_of: list[int]
 
 
 @given(st.permutations(ARTICLES[2:]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_the_order_within_a_run_changes_nothing(rows: Sequence[Row]) -> None:
     found = []
     for part in (rows, ARTICLES[2:]):
