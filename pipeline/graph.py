@@ -18,7 +18,8 @@ from transforms.clean.articles import CleanArticles
 from transforms.clean.kept import ReadKept
 from transforms.cluster.copies import ClusterCopies, LinkArticles, SettlePairs
 from transforms.cluster.inherit import InheritCopies, InheritStories
-from transforms.cluster.stories import ClusterStories
+from transforms.cluster.joining import ClusterStories
+from transforms.cluster.stories import StoreFeatures
 from transforms.match.candidates import FindCandidates
 from transforms.match.keeping import KeepBlocks
 from transforms.match.signing import SignArticles
@@ -58,19 +59,21 @@ def build(
     read = pipeline | "Inputs" >> beam.Create(items, reshuffle=False) | "Read" >> ReadArticles(config.read)
     clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier, known)
     old = pipeline | "Kept" >> ReadKept(kept, scratch)
-    blocks = (clean["blocks"], old["blocks"]) | "All blocks" >> Merge(BlockRef)
+    texts = (clean["blocks"], old["blocks"]) | "All blocks" >> Merge(BlockRef)
+    blocks = texts | "Cards" >> StoreCards() | "Features" >> StoreFeatures(config.stories)
     entries = (clean["catalog"], old["catalog"]) | "All articles" >> Merge(pa.Table)
-    blocks |= "Cards" >> StoreCards()
     catalog = entries | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
     signed = blocks | "Sign" >> SignArticles(config.match, scratch, known)
     candidates = signed | {"catalog": catalog} | "Find" >> FindCandidates(config.match, scratch, known)
     verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match, known)
     pairs = verified | "Keep" >> StoreBlocks(scratch, "pairs")
     linked = pairs | "Link" >> LinkArticles(config.copies, kept, scratch)
-    grouped = {"links": linked["links"], "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch)
+    grouped = {"links": linked["links"], "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch, kept)
     copies, merged_copies = grouped | "Copy ids" >> InheritCopies(kept, scratch)
-    told = {"blocks": blocks, "copies": copies} | "Stories" >> ClusterStories(config.stories, scratch)
-    stories, merged_stories = {"stories": told, "copies": copies} | "Story ids" >> InheritStories(kept, scratch)
+    to_tell = {"blocks": blocks, "copies": copies, "catalog": catalog}
+    told = to_tell | "Stories" >> ClusterStories(config.stories, kept, scratch)
+    named = {"stories": told["stories"], "copies": copies}
+    stories, merged_stories = named | "Story ids" >> InheritStories(kept, scratch)
     aliases = (merged_copies, merged_stories) | "Merged" >> Merge(pa.Table)
     aliases |= "Aliases" >> GatherTable(ALIASED, scratch, "aliases", "alias_id")
     settled = {"pairs": pairs, "labels": copies} | "Settle" >> SettlePairs(config.match.quote_words)
@@ -87,6 +90,6 @@ def build(
     words = stored | "Blocks" >> KeepBlocks(config.match, scratch, known)
     to_keep = stored | {"texts": signed["documents"], "places": words["places"]}
     open_articles = to_keep | "Open" >> KeepArticles(known, scratch)
-    learned = clean["state"], linked["state"], words["files"], open_articles
+    learned = clean["state"], linked["state"], told["state"], words["files"], open_articles
     learned | "Learned" >> Merge(StatePart | StateFile) | "State" >> WriteState(state)
     return results | "Write" >> WriteTables(config.write, scratch, staging, kept)

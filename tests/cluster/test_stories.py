@@ -1,12 +1,14 @@
 """From clean articles to stories."""
 
 import datetime as dt
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from apache_beam.testing.util import assert_that
 from hypothesis import given, settings
@@ -15,7 +17,9 @@ from hypothesis import strategies as st
 from pipeline.engine import DEFAULT_RUNNER, new_pipeline, pipeline_options
 from schemas import blocks
 from schemas.blocks import BlockRef, StoredTable
-from transforms.cluster.stories import ClusterStories, StoryOptions, features, label_stories, representatives
+from schemas.state import KEPT, NOTHING_KEPT
+from transforms.cluster.joining import ClusterStories, label_window
+from transforms.cluster.stories import StoryOptions, features, label_stories, store_features
 
 Row = tuple[int, str, str, str | None, str | None]
 
@@ -65,6 +69,14 @@ def alone(ids: list[int]) -> pa.Table:
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, blocks.COPY_LABELS, strict=True)], blocks.COPY_LABELS)
 
 
+def representatives(articles: pa.Table, copies: pa.Table) -> pa.Table:
+    """Articles that speak for a copy, with its id."""
+    speaks = {row["representative"]: row["copy_id"] for row in copies.to_pylist()}
+    rows = articles.filter(pa.array([article in speaks for article in articles["article_id"].to_pylist()], pa.bool_()))
+    numbers = pa.array([speaks[article] for article in rows["article_id"].to_pylist()], pa.int64())
+    return rows.append_column("copy_id", numbers)
+
+
 def stories(rows: Sequence[Row], options: StoryOptions | None = None) -> pa.Table:
     options = options or StoryOptions()
     copies = alone([row[0] for row in rows])
@@ -100,15 +112,6 @@ def test_neither_order_nor_blocks_change_a_label(rows: Sequence[Row], cut: int) 
     assert label_stories(pa.concat_tables(parts), copies["copy_id"].to_numpy(), options).equals(stories(ARTICLES))
 
 
-def test_only_the_representative_of_a_copy_speaks_for_it() -> None:
-    copies = alone([1, 2, 3]).to_pylist()
-    copies[1] |= {"copy_id": 10, "representative": 1}
-    labels = pa.Table.from_pylist(copies, blocks.COPY_LABELS)
-    rows = representatives(clean(ARTICLES[:3]), labels)
-    assert rows["article_id"].to_pylist() == [1, 3]
-    assert rows["copy_id"].to_pylist() == [10, 30]
-
-
 def test_switched_off_every_copy_is_its_own_story() -> None:
     labels = label_stories(
         features(representatives(clean([]), alone([])), StoryOptions()), np.array([10, 20]), StoryOptions()
@@ -117,22 +120,107 @@ def test_switched_off_every_copy_is_its_own_story() -> None:
     assert labels["lead"].to_pylist() == [True, True]
 
 
+def stored_block(rows: Sequence[Row], folder: Path, options: StoryOptions | None = None) -> tuple[BlockRef, pa.Table]:
+    """A block with its features, and its part of the catalog."""
+    ref = blocks.new_block(str(folder), len(rows))
+    blocks.store(clean(rows), ref.part("articles"))
+    store_features(ref, options or StoryOptions())
+    given = {
+        "article_id": [row[0] for row in rows],
+        "identity": [0] * len(rows),
+        "block": [ref.base] * len(rows),
+        "row": range(len(rows)),
+        "published": clean(rows)["date_published"],
+        "words": [1] * len(rows),
+    }
+    columns = [
+        pa.array(given.get(f.name, [None] * len(rows)), f.type) if f.name != "published" else given["published"]
+        for f in blocks.CATALOG
+    ]
+    return ref, pa.table(columns, schema=blocks.CATALOG)
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_the_transform_gives_the_labels_of_the_functions(tmp_path: Path, enabled: bool) -> None:
     options = StoryOptions(enabled=enabled)
-    refs = []
-    for rows in (ARTICLES[:2], ARTICLES[2:]):
-        ref = blocks.new_block(str(tmp_path), len(rows))
-        blocks.store(clean(rows), ref.part("articles"))
-        refs.append(ref)
+    parts = [stored_block(rows, tmp_path, options) for rows in (ARTICLES[:2], ARTICLES[2:])]
+    catalog = blocks.store_new(pa.concat_tables([part for _, part in parts]), str(tmp_path), "catalog")
     copies = blocks.store_new(alone([row[0] for row in ARTICLES]), str(tmp_path), "copies")
 
     def check(found: list[StoredTable]) -> None:
         (table,) = [blocks.load(stored.path) for stored in found]
-        assert len(groups(table)) == (4 if enabled else 0)
-        assert table.schema.equals(blocks.STORY_LABELS)
+        assert table.equals(stories(ARTICLES) if enabled else blocks.empty(blocks.STORY_LABELS))
 
     with new_pipeline(DEFAULT_RUNNER, pipeline_options(1, ())) as pipeline:
-        articles = pipeline | "Blocks" >> beam.Create(refs).with_output_types(BlockRef)
+        articles = pipeline | "Blocks" >> beam.Create([ref for ref, _ in parts]).with_output_types(BlockRef)
         labels = pipeline | "Copies" >> beam.Create([copies]).with_output_types(StoredTable)
-        assert_that({"blocks": articles, "copies": labels} | ClusterStories(options, str(tmp_path)), check)
+        entries = pipeline | "Catalog" >> beam.Create([catalog]).with_output_types(StoredTable)
+        given = {"blocks": articles, "copies": labels, "catalog": entries}
+        assert_that((given | ClusterStories(options, NOTHING_KEPT, str(tmp_path)))["stories"], check)
+
+
+class Dataset:
+    """Runs that add to each other, every article its own copy."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.kept = folder, NOTHING_KEPT
+        self.catalog = blocks.empty(blocks.CATALOG)
+
+    def run(self, rows: Sequence[Row]) -> dict[int, int]:
+        """Add articles; returns the story of each that there is."""
+        ref, new = stored_block(rows, self.folder)
+        self.catalog = pa.concat_tables([self.catalog, new]).sort_by("article_id").combine_chunks()
+        article = self.catalog["article_id"].to_pylist()
+        copies = alone(article)
+        labels, similar = label_window(copies, self.catalog, [ref], self.kept, StoryOptions())
+        assert labels["copy_id"].to_pylist() == copies["copy_id"].to_pylist()
+        leads = labels.filter(labels["lead"])["story_id"].to_pylist()
+        assert sorted(leads) == sorted(set(labels["story_id"].to_pylist()))
+        columns = {name: self.catalog[name] for name in blocks.CATALOG.names}
+        columns |= {name: copies[name] for name in blocks.COPY_LABELS.names[1:]} | {"story_id": labels["story_id"]}
+        columns |= {
+            "text": pa.array([0] * len(article)),
+            "seen": self.catalog["published"].fill_null(dt.datetime(2019, 3, 5, tzinfo=dt.UTC)),
+        }
+        made = [columns.get(f.name, pa.nulls(len(article), f.type)) for f in KEPT]
+        path = str(self.folder / f"similar{self.kept.run}.parquet")
+        pq.write_table(similar, path)
+        kept = blocks.store_new(pa.table(made, schema=KEPT), str(self.folder), "kept").path
+        self.kept = self.kept._replace(
+            articles=kept, blocks=(*self.kept.blocks, ref), similar=path, run=self.kept.run + 1
+        )
+        return dict(zip(article, labels["story_id"].to_pylist(), strict=True))
+
+
+def test_a_late_article_joins_the_story_of_its_event_not_that_of_its_day(tmp_path: Path) -> None:
+    dataset = Dataset(tmp_path)
+    before = dataset.run([ARTICLES[0], ARTICLES[1], ARTICLES[3]])
+    after = dataset.run([ARTICLES[2], ARTICLES[4]])
+    assert after[3] == after[1] == before[1]
+    assert len({after[3], after[4], after[5]}) == 3
+
+
+@given(st.permutations(ARTICLES), st.lists(st.integers(0, 3), min_size=6, max_size=6))
+@settings(max_examples=8, deadline=None)
+def test_a_published_story_is_never_split(rows: Sequence[Row], run_of: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        dataset, known = Dataset(Path(folder)), dict[int, int]()
+        for number in range(4):
+            part = [row for row, run in zip(rows, run_of, strict=True) if run == number]
+            if part:
+                now = dataset.run(part)
+                together = {(a, b) for a in known for b in known if known[a] == known[b]}
+                assert all(now[a] == now[b] for a, b in together)
+                known = now
+
+
+@given(st.permutations(ARTICLES[2:]))
+@settings(max_examples=5, deadline=None)
+def test_the_order_within_a_run_changes_nothing(rows: Sequence[Row]) -> None:
+    found = []
+    for part in (rows, ARTICLES[2:]):
+        with tempfile.TemporaryDirectory() as folder:
+            dataset = Dataset(Path(folder))
+            dataset.run(ARTICLES[:2])
+            found.append(dataset.run(part))
+    assert found[0] == found[1]

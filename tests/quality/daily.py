@@ -85,6 +85,7 @@ def ids(out: Path, history: Sequence[dict[str, Any]], kind: str) -> Figures:
         f"{kind}_ids": float(len(published)),
         f"{kind}_ids.astray": float(astray),
         f"{kind}_ids.changed_share": len(changed) / len(history[-1]),
+        f"{kind}_ids.merged_share": len(changed - moved) / len(history[-1]),  # with a whole group: an alias tells
         f"{kind}_ids.moved_share": len(moved) / len(history[-1]),  # out of a group that went on without them
     }
 

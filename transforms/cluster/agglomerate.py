@@ -29,8 +29,7 @@ def _link(between: float, n: float, m: float, within_n: float, within_m: float) 
     return average * ((n * n / within_n) * (m * m / within_m)) ** (power / 2.0)
 
 
-@nb.njit(cache=True, nogil=True)
-def agglomerate(  # noqa: C901, PLR0912, PLR0915 -- one algorithm, one place
+def agglomerate(
     nodes: int, left: Int32Array, right: Int32Array, weight: Float64Array, cut: float
 ) -> tuple[Int64Array, Float64Array]:
     """Merge the two clusters of the strongest link until none reaches `cut`.
@@ -46,6 +45,35 @@ def agglomerate(  # noqa: C901, PLR0912, PLR0915 -- one algorithm, one place
       the smallest member of each article's cluster, and the lowest link at which that was joined (1 when alone);
       shape (nodes,) each.
     """
+    ones = np.ones(nodes)
+    return agglomerate_units(left, right, weight, ones, ones, np.zeros(nodes, np.int8), np.full(3, cut))
+
+
+@nb.njit(cache=True, nogil=True)
+def agglomerate_units(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one algorithm, one place
+    left: Int32Array,
+    right: Int32Array,
+    between_units: Float64Array,
+    sizes: Float64Array,
+    within: Float64Array,
+    kept: NDArray[np.int8],
+    cuts: Float64Array,
+) -> tuple[Int64Array, Float64Array]:
+    """The same for clusters that some articles form already, and that nothing splits.
+
+    Args:
+      left: first ends of the edges, each pair of units once, ascending.
+      right: other ends, ascending for one left end.
+      between_units: sums of the similarities between the articles of two units, above 0.
+      sizes: articles of each unit, shape (units,).
+      within: W of each, as in `_link`; 1 for an article.
+      kept: 1 for units that were published as they are, else 0.
+      cuts: least links of two clusters of which none, one or both hold a kept unit.
+
+    Returns:
+      the smallest unit of each unit's cluster, and the lowest link at which that was joined.
+    """
+    nodes = len(sizes)
     room = 4 * len(left) + 16
     entry_to = np.empty(room, np.int32)  # linked lists of a cluster's edges, latest neighbour first
     entry_sum = np.empty(room, np.float64)
@@ -53,6 +81,9 @@ def agglomerate(  # noqa: C901, PLR0912, PLR0915 -- one algorithm, one place
     head = np.full(2 * nodes, -1, np.int32)
     size = np.ones(2 * nodes, np.float64)
     inside = np.ones(2 * nodes, np.float64)  # W
+    known = np.zeros(2 * nodes, np.int8)
+    for unit in range(nodes):
+        size[unit], inside[unit], known[unit] = sizes[unit], within[unit], kept[unit]
     weakest = np.ones(2 * nodes, np.float64)
     alive = np.ones(2 * nodes, np.bool_)
     parent = np.full(2 * nodes, -1, np.int32)
@@ -62,11 +93,12 @@ def agglomerate(  # noqa: C901, PLR0912, PLR0915 -- one algorithm, one place
     waiting = 0
     for at in range(len(left)):
         a, b = left[at], right[at]
-        _enter(entry_to, entry_sum, entry_next, head, used, a, b, weight[at])
-        _enter(entry_to, entry_sum, entry_next, head, used + 1, b, a, weight[at])
+        _enter(entry_to, entry_sum, entry_next, head, used, a, b, between_units[at])
+        _enter(entry_to, entry_sum, entry_next, head, used + 1, b, a, between_units[at])
         used += 2
-        if weight[at] >= cut:
-            _push(links, ends, waiting, weight[at], (np.int64(a) << 32) | np.int64(b))
+        link = _link(between_units[at], size[a], size[b], inside[a], inside[b])
+        if link >= cuts[known[a] + known[b]]:
+            _push(links, ends, waiting, link, (np.int64(a) << 32) | np.int64(b))
             waiting += 1
     sums = np.zeros(2 * nodes, np.float64)
     seen = np.empty(2 * nodes, np.int32)
@@ -99,6 +131,7 @@ def agglomerate(  # noqa: C901, PLR0912, PLR0915 -- one algorithm, one place
         weakest[new] = min(strongest, weakest[a], weakest[b])
         size[new] = size[a] + size[b]
         inside[new] = inside[a] + inside[b] + 2.0 * between
+        known[new] = known[a] | known[b]
         if used + 2 * count > room:
             room = 2 * (used + 2 * count)
             entry_to, entry_sum, entry_next = _grown(entry_to, room), _grown(entry_sum, room), _grown(entry_next, room)
@@ -110,7 +143,7 @@ def agglomerate(  # noqa: C901, PLR0912, PLR0915 -- one algorithm, one place
             _enter(entry_to, entry_sum, entry_next, head, used + 1, c, new, sums[c])
             used += 2
             link = _link(sums[c], size[new], size[c], inside[new], inside[c])
-            if link >= cut:
+            if link >= cuts[known[new] + known[c]]:
                 _push(links, ends, waiting, link, (np.int64(c) << 32) | np.int64(new))
                 waiting += 1
             sums[c] = 0.0

@@ -22,7 +22,7 @@ from schemas.blocks import COPY_LABELS, SETTLED, BlockRef, StoredTable, concat, 
 from schemas.ids import group_id, is_among, parse_ids
 from schemas.labels import RELATION_CODES, Relation
 from schemas.state import LINKS as KEPT_LINKS
-from schemas.state import Kept, StatePart, kept_articles
+from schemas.state import NOTHING_KEPT, Kept, StatePart, kept_articles
 from schemas.tables import PAIRS as TABLE_PAIRS
 from transforms.cluster.components import SpanForest, components
 from transforms.cluster.digests import digest_edges
@@ -38,6 +38,7 @@ JOINED = pa.schema(
         pa.field("weakest_link", pa.float32(), nullable=False),
     ]
 )
+_NONE = -1  # no id
 _CLONE = 0.999  # coverage of both sides from which two articles are one text
 
 
@@ -95,17 +96,23 @@ class LinkArticles(beam.PTransform):  # type: ignore[misc]
 class ClusterCopies(beam.PTransform):  # type: ignore[misc]
     """Linked articles → one StoredTable of COPY_LABELS, a row for every article of the catalog.
 
-    Takes a dict: `links` (as LinkArticles gives them) and `catalog` (one StoredTable of CATALOG rows, ascending).
+    Takes a dict: `links` (as LinkArticles gives them) and `catalog` (one StoredTable of CATALOG rows, ascending). Only
+    components that hold a new article are joined; elsewhere kept articles keep their labels.
     """
 
     options: CopyOptions
     scratch: str
+    kept: Kept = NOTHING_KEPT
 
     @beam.typehints.no_annotations  # Beam warns of hints that are dicts
     def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
         """Wire."""
         links = inputs["links"]
-        parts = links | "Components" >> beam.CombineGlobally(SpanForest())
+        parts = (
+            links
+            | "Components" >> beam.CombineGlobally(SpanForest())
+            | "Touched" >> beam.Map(touched, self.kept).with_output_types(pa.Table)
+        )
         joined = (
             links
             | "Home"
@@ -116,7 +123,7 @@ class ClusterCopies(beam.PTransform):  # type: ignore[misc]
             | "Join" >> beam.Map(join_bucket, self.options).with_output_types(tuple[pa.Table, pa.Table])
         )
         return inputs["catalog"] | "Label" >> beam.Map(
-            store_labels, beam.pvalue.AsIter(joined), self.scratch
+            store_labels, beam.pvalue.AsIter(joined), beam.pvalue.AsSingleton(parts), self.kept, self.scratch
         ).with_output_types(StoredTable)
 
 
@@ -183,9 +190,18 @@ def store_links(links: Iterable[pa.Table], scratch: str) -> StatePart:
     return StatePart(KEPT_LINKS.name, 0, store_new(rows, scratch, KEPT_LINKS.name))
 
 
+def touched(parts: pa.Table, kept: Kept) -> pa.Table:
+    """COMPONENTS rows of the components that hold an article that is not kept."""
+    new = ~is_among(parts["article_id"].to_numpy(), kept_articles(kept)["article_id"].to_numpy())
+    component = parts["component"].to_numpy()
+    return parts.filter(pa.array(is_among(component, np.unique(component[new]))))
+
+
 def by_component(links: pa.Table, parts: pa.Table, buckets: int) -> Iterator[tuple[int, pa.Table]]:
-    """Spread links over buckets so that a component is in one."""
-    component = parts["component"].to_numpy()[np.searchsorted(parts["article_id"].to_numpy(), links["left"].to_numpy())]
+    """Spread the links of some components over buckets so that a component is in one; other links fall away."""
+    article = parts["article_id"].to_numpy()
+    links = links.filter(pa.array(is_among(links["left"].to_numpy(), article)))
+    component = parts["component"].to_numpy()[np.searchsorted(article, links["left"].to_numpy())]
     for bucket in range(buckets):
         part = links.filter(pa.array(component % buckets == bucket))
         if part.num_rows:
@@ -292,21 +308,36 @@ def _pieces(
                     yield run, piece[np.isin(a[piece], run) & np.isin(b[piece], run)]
 
 
-def store_labels(catalog: StoredTable, buckets: Iterable[tuple[pa.Table, pa.Table]], scratch: str) -> StoredTable:
+def store_labels(
+    catalog: StoredTable, buckets: Iterable[tuple[pa.Table, pa.Table]], parts: pa.Table, kept: Kept, scratch: str
+) -> StoredTable:
     """Label every article of the catalog and store the labels; `buckets` are what `join_bucket` gave for each."""
     joined, links = zip(*buckets, strict=True) if (buckets := list(buckets)) else ((), ())
-    return store_new(label(load(catalog.path), concat(joined, JOINED), concat(links, LINKS)), scratch, "copies")
+    earlier = kept_articles(kept)
+    labels = label(
+        load(catalog.path), concat(joined, JOINED), concat(links, LINKS), earlier, parts["article_id"].to_numpy()
+    )
+    return store_new(labels, scratch, "copies")
 
 
-def label(catalog: pa.Table, joined: pa.Table, links: pa.Table) -> pa.Table:
+def label(
+    catalog: pa.Table,
+    joined: pa.Table,
+    links: pa.Table,
+    earlier: pa.Table | None = None,
+    met: Int64Array | None = None,
+) -> pa.Table:
     """Name the copies and choose who represents them.
 
-    The representative is the article with the earliest known date, then the most words, then the smallest id.
+    The representative is the article that was it before; else that with the earliest known date, then the most words,
+    then the smallest id.
 
     Args:
       catalog: CATALOG rows of all articles, ascending by id.
       joined: JOINED rows of the articles that are in a copy with others.
       links: LINKS rows inside copies.
+      earlier: KEPT rows of kept articles, ascending; none by default.
+      met: articles of the components that were joined, ascending: other kept ones keep their labels.
 
     Returns:
       COPY_LABELS rows, ascending.
@@ -314,32 +345,55 @@ def label(catalog: pa.Table, joined: pa.Table, links: pa.Table) -> pa.Table:
     article = catalog["article_id"].to_numpy()
     published = catalog["published"].cast(pa.int64()).fill_null(np.iinfo(np.int64).max).to_numpy()
     words = catalog["words"].to_numpy()
+    stays, before = _kept_labels(article, earlier, met)
     at = np.searchsorted(article, joined["article_id"].to_numpy())
     root = joined["root"].to_numpy()
-    order = np.lexsort((article[at], -words[at], published[at], root))
+    spoke = before["representative"].to_numpy() == article
+    order = np.lexsort((article[at], -words[at], published[at], ~spoke[at], root))
     starts = np.flatnonzero(np.concatenate([np.ones(min(1, root.size), bool), root[order][1:] != root[order][:-1]]))
-    copy, representative = np.empty_like(article), article.copy()
+    copy, representative = (
+        before["copy_id"].to_numpy().copy(),
+        np.where(stays, before["representative"].to_numpy(), article),
+    )
     grouped = np.zeros(article.size, bool)
     grouped[at] = True
-    copy[~grouped] = [group_id("copy", [member]) for member in article[~grouped].tolist()]
+    lone = ~grouped & ~stays
+    copy[lone] = [group_id("copy", [member]) for member in article[lone].tolist()]
     for members in np.split(at[order], starts[1:]) if root.size else []:
         copy[members] = group_id("copy", article[members].tolist())
         representative[members] = article[members[0]]
     weakest = np.zeros(article.size, np.float32)
     weakest[at] = joined["weakest_link"].to_numpy()
-    relation, similarity, scored = _to_representative(article, representative, links)
-    _through_clones(article, representative, links, (relation, similarity, scored))
+    relation, similarity, scored = _to_representative(article, np.where(grouped, representative, article), links)
+    _through_clones(article, np.where(grouped, representative, article), links, (relation, similarity, scored))
     fallback = grouped & (representative != article) & ~scored
     relation[fallback] = RELATION_CODES[Relation.VERSION]
-    columns = [
-        article,
-        copy,
-        representative,
-        pa.array(relation, mask=~(scored | fallback)),
-        pa.array(similarity, mask=~scored),
-        pa.array(weakest, mask=~grouped),
-    ]
+    columns = {
+        "article_id": article,
+        "copy_id": copy,
+        "representative": representative,
+        "relation": pa.array(relation, mask=~(scored | fallback)),
+        "similarity": pa.array(similarity, mask=~scored),
+        "weakest_link": pa.array(weakest, mask=~grouped),
+    }
+    for name in ("relation", "similarity", "weakest_link") if stays.any() else ():
+        columns[name] = pc.if_else(pa.array(stays), before[name], columns[name])
     return pa.table(columns, schema=COPY_LABELS)
+
+
+def _kept_labels(
+    article: Int64Array, earlier: pa.Table | None, met: Int64Array | None
+) -> tuple[NDArray[np.bool_], dict[str, pa.Array]]:
+    """Which articles keep their labels, and the labels that articles had; of those that had none, _NONE or null."""
+    known = earlier["article_id"].to_numpy() if earlier is not None else np.zeros(0, np.int64)
+    old = is_among(article, known)
+    at = pa.array(np.searchsorted(known, article), mask=~old)
+    before: dict[str, pa.Array] = {}
+    for field in list(COPY_LABELS)[1:]:
+        column = pa.nulls(len(article), field.type) if earlier is None else earlier[field.name].take(at)
+        column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        before[field.name] = column if field.nullable else column.fill_null(_NONE)
+    return old & ~is_among(article, met if met is not None else known[:0]), before
 
 
 def _to_representative(

@@ -25,6 +25,7 @@ Int64Array = NDArray[np.int64]
 
 UNKNOWN = -1  # id of an article that no run has published
 _NEVER = np.iinfo(np.int64).max
+_NO_IDS = np.zeros(0, np.int64)
 
 
 class Inherited(NamedTuple):
@@ -73,36 +74,44 @@ class InheritStories(beam.PTransform):  # type: ignore[misc]
         )
 
 
-def inherit(group: Int64Array, known: Int64Array, age: Int64Array, taken: Int64Array, salt: str) -> Inherited:
+def inherit(group: Int64Array, known: Int64Array, age: Int64Array, salt: str) -> Inherited:
     """Name groups by the ids that their members are known by.
 
     Args:
       group: of each member, members in the order of their ids; the name of a group of which no member is known.
       known: the id that each was published under, or UNKNOWN.
       age: of each, when it was published; anything large where that is unknown.
-      taken: ids that no new group may have, ascending: all that were ever published.
-      salt: names anew the groups whose name is taken.
+      salt: names the groups that split off: no other run has it, so that no other group has their name.
     """
-    member = np.flatnonzero(known != UNKNOWN)
-    ids, which = np.unique(known[member], return_inverse=True)
+    name = group.copy()
+    moved = group != known  # the others are in the group of their id; what is to be decided concerns those they meet
+    if not moved.any():
+        return Inherited(name, _NO_IDS, _NO_IDS)
+    part = np.flatnonzero(
+        moved | is_among(group, np.unique(group[moved])) | is_among(known, np.unique(known[moved & (known != UNKNOWN)]))
+    )
+    groups, back = np.unique(group[part], return_inverse=True)
+    member = np.flatnonzero(known[part] != UNKNOWN)
+    ids, which = np.unique(known[part][member], return_inverse=True)
     born = np.full(len(ids), _NEVER)
-    np.minimum.at(born, which, age[member])
-    meetings, first, count = np.unique(np.stack([which, group[member]]), axis=1, return_index=True, return_counts=True)
-    order = np.lexsort((first, -count, meetings[0]))  # by id: most members first, of equal groups the smallest member
-    heir = meetings[1][order][np.unique(meetings[0][order], return_index=True)[1]]  # the group that keeps each id
+    np.minimum.at(born, which, age[part][member])
+    met, first, count = np.unique(which * len(groups) + back[member], return_index=True, return_counts=True)
+    of, to = np.divmod(met, max(1, len(groups)))
+    order = np.lexsort((first, -count, of))  # by id: most members first, of equal groups the smallest member
+    heir = to[order][np.unique(of[order], return_index=True)[1]]  # the group that keeps each id
     order = np.lexsort((ids, born, heir))
     named, at = np.unique(heir[order], return_index=True)
-    oldest = ids[order][at]
-    successor = oldest[np.searchsorted(named, heir)]
-    gone = successor != ids
-    groups, back = np.unique(group, return_inverse=True)
-    place = np.searchsorted(named, groups)
-    has = is_among(groups, named)
-    names = groups.copy()
-    names[has] = oldest[place[has]]
-    for new in np.flatnonzero(~has & is_among(groups, taken)).tolist():
-        names[new] = _renamed(int(groups[new]), taken, salt)
-    return Inherited(names[back], ids[gone], successor[gone])
+    oldest = np.full(len(groups), UNKNOWN)
+    oldest[named] = ids[order][at]
+    names = np.where(oldest != UNKNOWN, oldest, groups)
+    split = np.zeros(len(groups), np.bool_)
+    split[back[member]] = True
+    split[named] = False
+    for new in np.flatnonzero(split).tolist():
+        names[new] = stable_hash("again", salt, format_id(int(groups[new])))
+    name[part] = names[back]
+    gone = oldest[heir] != ids
+    return Inherited(name, ids[gone], oldest[heir][gone])
 
 
 def inherit_copies(labels: StoredTable, kept: Kept, scratch: str) -> Labelled:
@@ -123,13 +132,15 @@ def inherit_stories(labels: StoredTable, copies: StoredTable, kept: Kept, scratc
     at = np.searchsorted(table["copy_id"].to_numpy(), copy)
     group = table["story_id"].to_numpy()
     found = _inherited("story", article, group[at], kept)
-    old, first = np.unique(group[at], return_index=True)
-    new = found.name[first]
+    renamed_at = np.flatnonzero(found.name != group[at])
+    old, first = np.unique(group[at][renamed_at], return_index=True)
+    new = found.name[renamed_at][first]
     for name in ("story_id", "rival"):
-        ids = table[name].combine_chunks()
-        renamed = pa.array(
-            new[np.searchsorted(old, ids.fill_null(old[0]).to_numpy())], mask=ids.is_null().to_numpy(False)
-        )
+        column = table[name].combine_chunks()
+        ids = column.fill_null(UNKNOWN).to_numpy().copy()
+        here = np.flatnonzero(is_among(ids, old))
+        ids[here] = new[np.searchsorted(old, ids[here])]
+        renamed = pa.array(ids, mask=column.is_null().to_numpy(zero_copy_only=False))
         table = table.set_column(STORY_LABELS.get_field_index(name), STORY_LABELS.field(name), renamed)
     return _stored("story", table, found, scratch)
 
@@ -143,9 +154,7 @@ def _inherited(kind: str, article: Int64Array, group: Int64Array, kept: Kept) ->
     known, age = np.full(len(article), UNKNOWN), np.full(len(article), _NEVER)
     known[is_kept] = ids[at]
     age[is_kept] = earlier["published"].cast(pa.int64()).fill_null(_NEVER).to_numpy()[at]
-    aliases = load(kept.aliases) if kept.aliases else ALIASED.empty_table()
-    gone = aliases["alias_id"].to_numpy()[(aliases["kind"].to_numpy(zero_copy_only=False) == kind)]
-    return inherit(group, known, age, np.union1d(ids, gone), str(kept.run))
+    return inherit(group, known, age, str(kept.run))
 
 
 def _stored(kind: str, labels: pa.Table, found: Inherited, scratch: str) -> Labelled:
@@ -164,10 +173,3 @@ def _labels_of(labelled: Labelled) -> StoredTable:
 
 def _aliases_of(labelled: Labelled) -> pa.Table:
     return load(labelled.aliases.path)
-
-
-def _renamed(group: int, taken: Int64Array, salt: str) -> int:
-    """Another name for a group."""
-    while is_among(np.array([group]), taken)[0]:
-        group = stable_hash("again", salt, format_id(group))
-    return group

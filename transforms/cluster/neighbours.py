@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.cluster.similarity import Pairs, Vectors
+from transforms.cluster.vocabulary import find, open_slots
 
 Float32Array = NDArray[np.float32]
 Int32Array = NDArray[np.int32]
@@ -201,3 +202,95 @@ def _neighbours(  # noqa: PLR0913, PLR0917 -- the inner loop of the stage
                 found[count] = (np.int64(min(i, touched[k])) << 32) | np.int64(max(i, touched[k]))
                 count += 1
     return found[:count].copy()
+
+
+class Nearest:
+    """The nearest kept articles of each of some new ones, found block by block of the kept.
+
+    The new ones are indexed, the kept ones pass by: memory depends on the new ones alone, and nothing on how the kept
+    are cut into blocks.
+    """
+
+    def __init__(self, heavy: Vectors, top: int, floor: float) -> None:
+        """Index new articles.
+
+        Args:
+          heavy: of the new articles, as `heaviest` gives them.
+          top: kept articles for each.
+          floor: least similarity.
+        """
+        order = _order_by_term(heavy.terms)
+        terms = heavy.terms[order]
+        starts = np.flatnonzero(np.diff(terms.astype(np.int64), prepend=-1))
+        self._terms = terms[starts]
+        self._starts = np.append(starts, len(terms)).astype(np.int64)
+        self._slots = open_slots(self._terms)
+        owner = np.repeat(np.arange(len(heavy.offsets) - 1, dtype=np.int32), np.diff(heavy.offsets))
+        self._index = owner[order], heavy.lead[order], heavy.body[order]
+        count = len(heavy.offsets) - 1
+        self._best = np.zeros((count, top), np.float32), np.full((count, top), -1, np.int64)
+        self._least = np.float32(4.0 * floor)
+
+    def meet(self, heavy: Vectors, number: Int64Array) -> None:
+        """Compare a block of kept articles; `number` names each, or is -1 for those to be passed over."""
+        best, place = self._best
+        _meet(self._slots, self._terms, self._starts, *self._index, *heavy, number, self._least, best, place)
+
+    def pairs(self) -> tuple[Int64Array, Int64Array]:
+        """New articles (their rows) and the numbers of the kept ones that are nearest to them."""
+        found = self._best[1]
+        new, at = np.nonzero(found >= 0)
+        return new.astype(np.int64), found[new, at]
+
+
+@nb.njit(cache=True, nogil=True)
+def _meet(  # noqa: PLR0913, PLR0917 -- arrays of two tables, one inner loop
+    slots: Int32Array,
+    known: UInt32Array,
+    starts: Int64Array,
+    owner: Int32Array,
+    owner_lead: Float32Array,
+    owner_body: Float32Array,
+    terms: UInt32Array,
+    lead: Float32Array,
+    body: Float32Array,
+    offsets: Int64Array,
+    number: Int64Array,
+    least: np.float32,
+    best: NDArray[np.float32],
+    place: NDArray[np.int64],
+) -> None:
+    count, top = best.shape
+    sums = np.zeros(count, np.float32)
+    touched = np.empty(count + 1, np.int32)
+    nothing = np.float32(0)
+    for i in range(len(number)):
+        if number[i] < 0:
+            continue
+        seen = 0
+        for at in range(offsets[i], offsets[i + 1]):
+            found = find(slots, known, terms[at])
+            if found < 0:
+                continue
+            in_lead, in_body = lead[at], body[at]
+            for k in range(starts[found], starts[found + 1]):
+                j = owner[k]
+                gain = (in_lead + owner_lead[k]) if (in_lead > 0) & (owner_lead[k] > 0) else nothing
+                gain += (in_body + owner_body[k]) if (in_body > 0) & (owner_body[k] > 0) else nothing
+                before = sums[j]
+                touched[seen] = j
+                seen += (before == 0) & (gain > 0)
+                sums[j] = before + gain
+        for at in range(seen):
+            j = touched[at]
+            value = sums[j]
+            sums[j] = 0
+            if value < least or value < best[j, top - 1]:
+                continue
+            k = top - 1  # the weakest of them, of equal ones that of the largest number
+            if value == best[j, k] and place[j, k] >= 0 and place[j, k] < number[i]:
+                continue
+            while k > 0 and (value > best[j, k - 1] or (value == best[j, k - 1] and number[i] < place[j, k - 1])):
+                best[j, k], place[j, k] = best[j, k - 1], place[j, k - 1]
+                k -= 1
+            best[j, k], place[j, k] = value, number[i]

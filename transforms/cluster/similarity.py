@@ -134,10 +134,10 @@ def _vectors(  # noqa: C901, PLR0913, PLR0917 -- arrays of three tables, one pas
 
 @nb.njit(cache=True, nogil=True)
 def place(values: UInt32Array, lengths: Int32Array, starts: Int64Array, out: UInt32Array) -> None:
-    """Copy runs of values, `lengths` long, to where each `starts` in `out`."""
+    """Copy runs of values, `lengths` long, to where each `starts` in `out`; not those that start below 0."""
     at = 0
     for run in range(len(lengths)):
-        for k in range(lengths[run]):
+        for k in range(lengths[run] if starts[run] >= 0 else 0):
             out[starts[run] + k] = values[at + k]
         at += lengths[run]
 

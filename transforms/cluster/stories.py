@@ -1,12 +1,12 @@
 """Stories: copies that report the same event, in whatever words.
 
-One representative a copy becomes a row of features (terms with their mass, days) in its own block; a single step then
-gathers the rows of all blocks, finds each article's nearest, weighs them by what they say of the days and by how
-crowded their neighbourhoods are, and agglomerates. Nothing here is trained; the constants were set on labelled
-stories of seven sources, one setting for all of them (docs/results.md).
+Every article becomes a row of features (terms with their mass, days) beside its own block; a single step then gathers
+the rows that represent copies, finds each one's nearest, weighs them by what they say of the days and by how crowded
+their neighbourhoods are, and agglomerates. Nothing here is trained; the constants were set on labelled stories of
+seven sources, one setting for all of them (docs/results.md). What a run does where earlier ones kept stories is in
+`transforms.cluster.joining`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -17,16 +17,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas import blocks, ids
-from schemas.blocks import BlockRef, StoredTable
+from schemas.blocks import BlockRef
 from transforms.cluster import agglomerate, events, formats, neighbours, similarity, telling, words
 from transforms.cluster.terms import tokenise
 from transforms.cluster.vocabulary import background
 
 Int64Array = NDArray[np.int64]
 
-FEATURES = pa.schema(
+BLOCK_FEATURES = pa.schema(  # part `features` of a block: of every article, before copies are known
     [
-        pa.field("copy_id", pa.int64(), nullable=False),
         pa.field("first_day", pa.int32(), nullable=False),  # events.Days
         pa.field("last_day", pa.int32(), nullable=False),
         pa.field("weekdays", pa.uint8(), nullable=False),
@@ -41,10 +40,11 @@ FEATURES = pa.schema(
         pa.field("word_mass", pa.list_(pa.float32()), nullable=False),
     ]
 )
+FEATURES = BLOCK_FEATURES.insert(0, pa.field("copy_id", pa.int64(), nullable=False))  # of those that represent a copy
 
 _VECTORS = ["terms", "lead", "body"]
-_FIRST_SHARE, _FIRST_CUT = 0.25, 0.08  # crowding and cut while no story is known; a cut of .07 or .09 scores less
-_LATE_MATES = 10.0  # as many as make a neighbourhood (`crowd_nearest`); 3 to 15 score alike, 30 lower
+FIRST_SHARE, FIRST_CUT = 0.25, 0.08  # crowding and cut while no story is known; a cut of .07 or .09 scores less
+LATE_MATES = 10.0  # as many as make a neighbourhood (`crowd_nearest`); 3 to 15 score alike, 30 lower
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class StoryOptions:
 
     enabled: bool = True  # off: no article has a story, and the table is empty
     cut: float = 0.04  # least link at which two groups become one; .03 to .045 score alike
+    join: float = 0.05  # the same where one of them is a story that an earlier run published
+    merge: float = 0.2  # and where both are: the articles of one change their story then
     neighbours: int = 30  # candidates of an article
     floor: float = 0.02  # least similarity of a candidate
     crowd_share: float = 0.5  # how much of the crowding of two neighbourhoods is taken from a similarity
@@ -69,8 +71,9 @@ class StoryOptions:
         Raises:
           ValueError: names the option and what is allowed.
         """
-        if not 0 < self.cut <= 1:
-            raise ValueError(f"cut must be above 0 and at most 1, not {self.cut}")
+        for name in ("cut", "join", "merge"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, not {getattr(self, name)}")
         for name in ("floor", "crowd_share", "crowd_absent"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within 0..1, not {getattr(self, name)}")
@@ -89,57 +92,34 @@ class StoryGraph(NamedTuple):
 
 
 @dataclass(eq=False)
-class ClusterStories(beam.PTransform):  # type: ignore[misc]
-    """Stories of copies, as one stored table of STORY_LABELS; every copy has a row, or none when switched off.
-
-    Takes a dict: `blocks` (clean blocks) and `copies` (one StoredTable of COPY_LABELS).
-    """
+class StoreFeatures(beam.PTransform):  # type: ignore[misc]
+    """Clean blocks → the same blocks, with a part `features` (BLOCK_FEATURES), row by row their articles."""
 
     options: StoryOptions
-    scratch: str
 
-    @beam.typehints.no_annotations  # Beam warns of hints that are dicts
-    def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
+    def expand(self, blocks_of_articles: beam.PCollection) -> beam.PCollection:
         """Wire."""
-        copies = beam.pvalue.AsSingleton(inputs["copies"])
-        features = inputs["blocks"] | "Features" >> beam.Map(
-            store_features, copies, self.options, self.scratch
-        ).with_output_types(StoredTable)
-        return inputs["copies"] | "Cluster" >> beam.Map(
-            store_stories, beam.pvalue.AsIter(features), self.options, self.scratch
-        ).with_output_types(StoredTable)
+        return blocks_of_articles | "Store" >> beam.Map(store_features, self.options).with_output_types(BlockRef)
 
 
-def store_features(block: BlockRef, copies: StoredTable, options: StoryOptions, scratch: str) -> StoredTable:
-    """Store the features of the articles of one block that represent their copy."""
-    rows = representatives(blocks.load(block.part("articles")), blocks.load(copies.path))
-    return blocks.store_new(features(rows, options) if options.enabled else blocks.empty(FEATURES), scratch, "stories")
+def store_features(block: BlockRef, options: StoryOptions) -> BlockRef:
+    """Store the features of a block; rows that say nothing when stories are switched off."""
+    articles = blocks.load(block.part("articles"))
+    rows = features_of(articles, options) if options.enabled else nothing(articles.num_rows)
+    blocks.store(rows, block.part("features"))
+    return block
 
 
-def store_stories(
-    copies: StoredTable, parts: Iterable[StoredTable], options: StoryOptions, scratch: str
-) -> StoredTable:
-    """Cluster the features of all blocks and store the labels."""
-    if not options.enabled:
-        return blocks.store_new(blocks.empty(blocks.STORY_LABELS), scratch, "story-labels")
-    gathered = pa.concat_tables([blocks.empty(FEATURES), *(blocks.load(part.path) for part in parts)])  # mapped
-    copy_ids = np.unique(blocks.load(copies.path)["copy_id"].to_numpy())
-    return blocks.store_new(label_stories(gathered, copy_ids, options), scratch, "story-labels")
+def nothing(rows: int) -> pa.Table:
+    """Features (BLOCK_FEATURES) of articles that nothing is known of."""
+    lists = {field.name: pa.array([[]] * rows, field.type) for field in BLOCK_FEATURES if pa.types.is_list(field.type)}
+    days = {"first_day": np.full(rows, -events.UNKNOWN), "last_day": np.full(rows, events.UNKNOWN)}
+    plain = {name: pa.array(np.zeros(rows, np.int32)) for name in ("weekdays", "headline", "format")}
+    return pa.table({name: (lists | days | plain)[name] for name in BLOCK_FEATURES.names}).cast(BLOCK_FEATURES)
 
 
-def representatives(articles: pa.Table, copies: pa.Table) -> pa.Table:
-    """Rows of a block (CLEAN) that represent their copy (COPY_LABELS), with the `copy_id` of each."""
-    known, here = copies["article_id"].to_numpy(), articles["article_id"].to_numpy()
-    at = np.minimum(np.searchsorted(known, here), max(0, len(known) - 1))
-    kept = np.zeros(len(here), np.bool_)
-    if len(known):  # only the rows of this block are looked at: there are as many blocks as copies grow
-        kept = (known[at] == here) & (copies["representative"].to_numpy()[at] == here)
-    rows = articles.filter(pa.array(kept))
-    return rows.append_column("copy_id", pa.array(copies["copy_id"].to_numpy()[at[kept]], pa.int64()))
-
-
-def features(articles: pa.Table, options: StoryOptions) -> pa.Table:
-    """Features (FEATURES) of clean articles that carry a `copy_id`."""
+def features_of(articles: pa.Table, options: StoryOptions) -> pa.Table:
+    """Features (BLOCK_FEATURES) of clean articles."""
     articles = articles.combine_chunks()
     headlines, texts = (articles[name].combine_chunks().fill_null("") for name in ("headline", "text"))
     head, text = tokenise(headlines), tokenise(texts, options.text_terms)
@@ -150,30 +130,81 @@ def features(articles: pa.Table, options: StoryOptions) -> pa.Table:
     headline = pa.array(similarity.headline_terms(head, vectors))
     form = pa.array(formats.formats_of(headlines))
     told = words.words_of(headlines, texts, head, text, vectors)
-    columns = [articles["copy_id"].combine_chunks(), *map(pa.array, days), *lists, headline, form, *told]
-    return pa.Table.from_arrays(columns, schema=FEATURES)
+    columns = [*map(pa.array, days), *lists, headline, form, *told]
+    return pa.Table.from_arrays(columns, schema=BLOCK_FEATURES)
 
 
-def story_graph(gathered: pa.Table, options: StoryOptions) -> StoryGraph:
-    """Links among the articles whose features are given, in whatever order those come.
+def features(articles: pa.Table, options: StoryOptions) -> pa.Table:
+    """Features (FEATURES) of clean articles that carry a `copy_id`."""
+    return features_of(articles, options).add_column(0, FEATURES.field(0), articles["copy_id"].combine_chunks())
+
+
+class Chosen(NamedTuple):
+    """Articles in order of time, those of unknown days last."""
+
+    articles: pa.Table  # FEATURES but the vectors
+    vectors: similarity.Vectors
+    order: Int64Array  # which of the rows given each is
+
+    @property
+    def days(self) -> events.Days:
+        """What they say of their days."""
+        return events.Days(*(self.articles[name].to_numpy() for name in ("first_day", "last_day", "weekdays")))
+
+    @property
+    def form(self) -> NDArray[np.uint8]:
+        """FORMAT_CODES."""
+        return np.asarray(self.articles["format"].to_numpy())
+
+
+def chosen(table: pa.Table, rows: Int64Array, copy_ids: Int64Array) -> Chosen:
+    """Some rows of features, read in whatever order.
+
+    Args:
+      table: BLOCK_FEATURES, mapped.
+      rows: which of them.
+      copy_ids: of these.
+    """
+    order = np.lexsort((copy_ids, table["last_day"].to_numpy()[rows]))
+    told = [name for name in BLOCK_FEATURES.names if name not in _VECTORS]
+    articles = table.select(told).take(pa.array(rows[order])).combine_chunks()
+    articles = articles.add_column(0, FEATURES.field(0), pa.array(copy_ids[order]))
+    return Chosen(articles, _vectors(table, rows[order]), order)
+
+
+def compared(pairs: similarity.Pairs, among: Chosen) -> NDArray[np.float64]:
+    """Similarity of each pair, by what the two say, also of their days; before crowding."""
+    days = among.days
+    factor = events.agreements(pairs.left, pairs.right, days, events.Agreement())
+    factor *= formats.agreements(pairs.left, pairs.right, among.form, days.last)
+    return similarity.similarities(pairs, factor, among.vectors, among.articles["headline"].to_numpy())
+
+
+def nearest(among: Chosen, options: StoryOptions) -> similarity.Pairs:
+    """Pairs of articles worth comparing."""
+    heavy = neighbours.heaviest(among.vectors)
+    return neighbours.neighbours(heavy, options.neighbours, options.floor, options.posting_cap)
+
+
+def linked(among: Chosen, pairs: similarity.Pairs, score: NDArray[np.float64], options: StoryOptions) -> StoryGraph:
+    """Links of compared pairs.
 
     Twice: how crowded the neighbourhood of an article is shows only once its own story is known.
     """
-    order = np.lexsort((gathered["copy_id"].to_numpy(), gathered["last_day"].to_numpy()))  # unknown days stand last
-    rows = gathered.drop_columns(_VECTORS).take(pa.array(order)).combine_chunks()
-    vectors = _vectors(gathered, order)
-    count = rows.num_rows
-    days = events.Days(*(rows[name].to_numpy() for name in ("first_day", "last_day", "weekdays")))
-    pairs = neighbours.neighbours(neighbours.heaviest(vectors), options.neighbours, options.floor, options.posting_cap)
-    factor = events.agreements(pairs.left, pairs.right, days, events.Agreement())
-    factor *= formats.agreements(pairs.left, pairs.right, rows["format"].to_numpy(), days.last)
-    score = similarity.similarities(pairs, factor, vectors, rows["headline"].to_numpy())
     setting = (options.crowd_nearest, options.crowd_absent)
-    label = np.arange(count)
-    graph = StoryGraph(rows, *_strong(pairs, similarity.scale_locally(*pairs, score, label, *setting, _FIRST_SHARE)))
-    label, _ = group(graph, rows["format"].to_numpy(), _FIRST_CUT)
+    label = np.arange(among.articles.num_rows)
+    link = similarity.scale_locally(*pairs, score, label, *setting, FIRST_SHARE)
+    graph = StoryGraph(among.articles, *_strong(pairs, link))
+    label, _ = group(graph, among.form, FIRST_CUT)
     link = similarity.scale_locally(*pairs, score, label, *setting, options.crowd_share)
-    return StoryGraph(rows, *_strong(pairs, link))
+    return StoryGraph(among.articles, *_strong(pairs, link))
+
+
+def story_graph(gathered: pa.Table, options: StoryOptions) -> StoryGraph:
+    """Links among the articles whose features (FEATURES) are given, in whatever order those come."""
+    among = chosen(gathered, np.arange(gathered.num_rows), gathered["copy_id"].to_numpy())
+    pairs = nearest(among, options)
+    return linked(among, pairs, compared(pairs, among), options)
 
 
 def _strong(
@@ -184,13 +215,22 @@ def _strong(
     return pairs.left[strong], pairs.right[strong], link[strong]
 
 
-def _vectors(gathered: pa.Table, order: Int64Array) -> similarity.Vectors:
-    """The vectors of articles in another order, copied out of the blocks one by one: they are most of the memory."""
-    offsets = np.zeros(len(order) + 1, np.int64)
+def mapped_vectors(part: pa.Table) -> similarity.Vectors:
+    """The vectors of all rows of one block, not copied."""
+    part = part.select(_VECTORS).combine_chunks()
+    offsets = np.zeros(part.num_rows + 1, np.int64)
+    np.cumsum(pc.list_value_length(part["terms"]).to_numpy(), out=offsets[1:])
+    terms, lead, body = (part[name].combine_chunks().flatten().to_numpy() for name in _VECTORS)
+    return similarity.Vectors(terms, lead, body, offsets)
+
+
+def _vectors(gathered: pa.Table, rows: Int64Array) -> similarity.Vectors:
+    """The vectors of some rows, copied out of the blocks one by one: they are most of the memory."""
+    offsets = np.zeros(len(rows) + 1, np.int64)
     lengths = pc.list_value_length(gathered["terms"]).to_numpy()
-    np.cumsum(lengths[order], out=offsets[1:])
-    starts = np.empty(len(order), np.int64)  # by the old order
-    starts[order] = offsets[:-1]
+    np.cumsum(lengths[rows], out=offsets[1:])
+    starts = np.full(len(lengths), -1, np.int64)
+    starts[rows] = offsets[:-1]
     terms, lead, body = (np.empty(offsets[-1], kind) for kind in (np.uint32, np.float32, np.float32))
     done = 0
     for block in gathered.select(_VECTORS).to_batches():
@@ -214,18 +254,31 @@ def label_stories(gathered: pa.Table, copy_ids: Int64Array, options: StoryOption
 
 
 def label_graph(graph: StoryGraph, copy_ids: Int64Array, cut: float) -> pa.Table:
-    """Stories (STORY_LABELS) of linked articles.
-
-    A story is represented by the copy of the highest mean link to the rest; of equal ones by the earliest, then by the
-    smallest id. Round-ups and live pages never do, unless they are alone.
+    """Stories (STORY_LABELS) of linked articles, ascending.
 
     Args:
       graph: the articles and their links.
       copy_ids: every copy, ascending; those that are not in the graph stay alone.
       cut: least link at which two groups become one.
     """
+    label, weakest = group(graph, graph.articles["format"].to_numpy(), cut)
+    labels = describe(graph, label, weakest)
+    absent = np.setdiff1d(copy_ids, labels["copy_id"].to_numpy(), assume_unique=True)
+    return pa.concat_tables([labels, alone(absent)]).sort_by("copy_id").combine_chunks()
+
+
+def describe(graph: StoryGraph, label: Int64Array, weakest: NDArray[np.float64]) -> pa.Table:
+    """Stories (STORY_LABELS) of linked articles, in their order.
+
+    A story is represented by the copy of the highest mean link to the rest; of equal ones by the earliest, then by the
+    smallest id. Round-ups and live pages never do, unless they are alone.
+
+    Args:
+      graph: the articles and their links.
+      label: the story of each article, one of its members.
+      weakest: the lowest link of that.
+    """
     here, form = graph.articles["copy_id"].to_numpy(), graph.articles["format"].to_numpy()
-    label, weakest = group(graph, form, cut)
     edges = (label, graph.left, graph.right, graph.link)
     score = agglomerate.mean_links(*edges).astype(np.float32)
     rival, rival_score = agglomerate.best_other(*edges, np.inf)
@@ -250,9 +303,7 @@ def label_graph(graph: StoryGraph, copy_ids: Int64Array, cut: float) -> pa.Table
         "names": names,
         "terms": terms,
     }
-    labels = pa.table(columns, schema=blocks.STORY_LABELS)
-    absent = np.setdiff1d(copy_ids, here, assume_unique=True)
-    return pa.concat_tables([labels, _alone(absent)]).sort_by("copy_id").combine_chunks()
+    return pa.table(columns, schema=blocks.STORY_LABELS)
 
 
 def _story_ids(copy_ids: Int64Array, number: Int64Array) -> Int64Array:
@@ -265,28 +316,30 @@ def _story_ids(copy_ids: Int64Array, number: Int64Array) -> Int64Array:
 def group(graph: StoryGraph, form: NDArray[np.uint8], cut: float) -> tuple[Int64Array, NDArray[np.float64]]:
     """Stories of a graph as labels, and the lowest link of each; what is late joins its best story at the end.
 
-    A story may be larger than the candidates of an article are many: beyond `_LATE_MATES` its size does not count.
+    A story may be larger than the candidates of an article are many: beyond `LATE_MATES` its size does not count.
     """
     count, late = len(form), formats.is_late(form)
     edges = (graph.left, graph.right, graph.link)
     first = ~(late[graph.left] | late[graph.right])
-    label, weakest = agglomerate.agglomerate(count, *(column[first] for column in edges), cut)
+    label, weakest = agglomerate.agglomerate(count, graph.left[first], graph.right[first], graph.link[first], cut)
     once = ~(late[graph.left] & late[graph.right])
-    best, link = agglomerate.best_other(label, *(column[once] for column in edges), _LATE_MATES)
+    best, link = agglomerate.best_other(label, *(column[once] for column in edges), LATE_MATES)
     joins = late & (link >= cut)
     label[joins] = best[joins]
     np.minimum.at(weakest, label[joins], link[joins])  # of the member that names the story, then of all
     return label, weakest[label]
 
 
-def _alone(copy_ids: Int64Array) -> pa.Table:
-    """Labels of copies that are a story each."""
+def alone(copy_ids: Int64Array, story_ids: Int64Array | None = None) -> pa.Table:
+    """Labels of copies that are a story each, or of a story that nothing new was found of."""
     columns: dict[str, Any] = {
         name: pa.nulls(len(copy_ids), kind)
         for name, kind in zip(blocks.STORY_LABELS.names, blocks.STORY_LABELS.types, strict=True)
     }
     columns["copy_id"] = copy_ids
-    columns["story_id"] = np.array([ids.group_id("story", [copy]) for copy in copy_ids.tolist()], np.int64)
+    if story_ids is None:
+        story_ids = np.array([ids.group_id("story", [copy]) for copy in copy_ids.tolist()], np.int64)
+    columns["story_id"] = story_ids
     columns["score"] = np.ones(len(copy_ids), np.float32)
     columns["lead"] = np.ones(len(copy_ids), np.bool_)
     columns["format"] = np.zeros(len(copy_ids), np.uint8)

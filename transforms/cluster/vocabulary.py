@@ -53,15 +53,19 @@ def vocabulary(
     def idf(df: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.maximum(0.0, np.log((articles + 1) / (df + 0.5)))
 
-    size = 1 << max(4, (2 * len(terms)).bit_length())
     rare = float(idf(np.array([MIN_DF - 1.0]))[0])
     return Vocabulary(
-        _slots(terms, size),
+        open_slots(terms),
         terms,
         idf(lead_df.astype(np.float64)).astype(np.float32),
         idf(body_df.astype(np.float64)).astype(np.float32),
         (rare, rare),
     )
+
+
+def open_slots(terms: UInt32Array) -> Int32Array:
+    """An open-addressed table of distinct terms: their places, or -1; its size is a power of two."""
+    return _slots(terms, 1 << max(4, (2 * len(terms)).bit_length()))
 
 
 @nb.njit(cache=True, nogil=True)
