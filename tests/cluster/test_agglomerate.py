@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.cluster.agglomerate import agglomerate, best_other, mean_links
+from transforms.cluster.agglomerate import agglomerate, agglomerate_units, best_other, mean_links
 
 
 def cluster(nodes: int, edges: dict[tuple[int, int], float], cut: float = 0.1) -> list[int]:
@@ -76,3 +76,58 @@ def test_an_article_with_few_candidates_can_still_be_linked_to_a_large_story() -
     (_, *_), (by_ten, *_) = best_other(label, left, right, weight, 10.0)
     assert best == 1
     assert [by_mean, by_ten] == pytest.approx([0.03, 0.3])
+
+
+def test_an_article_paired_with_itself_is_linked_to_no_other_story() -> None:
+    left, right = np.array([0, 0, 1], np.int32), np.array([0, 1, 1], np.int32)
+    best, link = best_other(np.array([0, 1, 2]), left, right, np.array([0.9, 0.2, 0.9]), np.inf)
+    assert best.tolist() == [1, 0, -1]
+    assert link.tolist() == [0.2, 0.2, 0]
+
+
+def by_trying_all(
+    edges: dict[tuple[int, int], float], sizes: list[float], within: list[float], kept: list[int], cuts: list[float]
+) -> list[int]:
+    """Agglomeration of units by comparing every pair of clusters after every merge."""
+    groups = [[unit] for unit in range(len(sizes))]
+
+    def between(one: list[int], other: list[int]) -> float:
+        return sum(edges.get((min(a, b), max(a, b)), 0) for a in one for b in other)
+
+    def link(one: list[int], other: list[int]) -> float:
+        n, m = (sum(sizes[unit] for unit in group) for group in (one, other))
+        w, v = (sum(within[unit] for unit in group) + between(group, group) for group in (one, other))
+        power = 1.3 * min(1, max(0, ((n * m) ** 0.5 - 6) / 19))
+        return between(one, other) / (n * m) * (n * n / w * m * m / v) ** (power / 2)
+
+    while True:
+        found = [
+            (link(one, other), i, j)
+            for i, one in enumerate(groups)
+            for j, other in enumerate(groups)
+            if i < j and link(one, other) >= cuts[any(kept[u] for u in one) + any(kept[u] for u in other)]
+        ]
+        if not found:
+            return [min(group) for unit in range(len(sizes)) for group in groups if unit in group]
+        _, i, j = max(found)
+        groups[i] += groups.pop(j)
+
+
+@given(st.integers(2, 9), st.integers(0, 2**32))
+def test_units_become_what_trying_all_pairs_makes_of_them(nodes: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)  # no two links are equal
+    edges = {(a, b): rng.uniform(0.01, 40) for a in range(nodes) for b in range(a + 1, nodes) if rng.random() < 0.7}
+    sizes = rng.choice([1.0, 1.0, 2.0, 9.0, 30.0], nodes)
+    within = sizes * rng.uniform(1, sizes)
+    kept = rng.integers(0, 2, nodes).astype(np.int8)
+    cuts = np.array([0.04, 0.1, 0.6])
+    ends = np.array(list(edges), np.int32).reshape(-1, 2).T.copy()
+    label, weakest = agglomerate_units(*ends, np.array(list(edges.values()), np.float64), sizes, within, kept, cuts)
+    assert label.tolist() == by_trying_all(edges, *(each.tolist() for each in (sizes, within, kept, cuts)))
+    assert (weakest >= 0.04).all()
+
+
+def test_merges_that_make_far_more_links_than_were_given_have_room() -> None:
+    edges = {(0, leaf): 1 - leaf / 1000 for leaf in range(1, 31)}  # each merge links the middle to all leaves left
+    assert set(cluster(31, edges, 0.02)) == {0}
+    assert set(cluster(31, edges, 0.1)) == {0, *range(10, 31)}  # the tenth: .99 over 10

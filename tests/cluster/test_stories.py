@@ -163,6 +163,7 @@ class Dataset:
     """Runs that add to each other, every article its own copy."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder, self.kept = folder, NOTHING_KEPT
         self.catalog = blocks.empty(blocks.CATALOG)
 
@@ -223,4 +224,18 @@ def test_the_order_within_a_run_changes_nothing(rows: Sequence[Row]) -> None:
             dataset = Dataset(Path(folder))
             dataset.run(ARTICLES[:2])
             found.append(dataset.run(part))
+    assert found[0] == found[1]
+
+
+def test_state_that_repeats_pairs_or_pairs_an_article_with_itself_changes_no_story(tmp_path: Path) -> None:
+    found = []
+    for name, wrong in (("right", False), ("wrong", True)):
+        dataset = Dataset(tmp_path / name)
+        dataset.run(ARTICLES[:2])
+        similar = pq.read_table(dataset.kept.similar)
+        if wrong:
+            own = [pa.array([1, 2], pa.int64()), pa.array([1, 2], pa.int64()), pa.array([0.9, 0.9], pa.float32())]
+            own = pa.table(own, schema=similar.schema)
+            pq.write_table(pa.concat_tables([own, similar, similar, similar]), dataset.kept.similar)
+        found.append(dataset.run(ARTICLES[2:]))
     assert found[0] == found[1]

@@ -249,7 +249,8 @@ def best_other(
 ) -> tuple[Int64Array, Float64Array]:
     """The other cluster that each article is linked to most, or -1, and how strongly.
 
-    That is the sum of its weights to the cluster over the cluster's size, or over `most` where it is larger.
+    That is the sum of its weights to the cluster over the cluster's size, or over `most` where it is larger. An edge of
+    an article with itself counts for nothing.
     """
     nodes = len(label)
     sizes = np.zeros(nodes, np.int64)
@@ -266,8 +267,8 @@ def best_other(
     for at in range(len(left)):
         a, b = left[at], right[at]
         other[room[a]], weights[room[a]] = label[b], weight[at]
-        other[room[b]], weights[room[b]] = label[a], weight[at]
         room[a] += 1
+        other[room[b]], weights[room[b]] = label[a], weight[at]  # where a is b, the second of its two places
         room[b] += 1
     sums = np.zeros(nodes, np.float64)
     best, score = np.full(nodes, -1, np.int64), np.zeros(nodes, np.float64)

@@ -239,11 +239,9 @@ def _joined(  # noqa: PLR0913, PLR0917 -- one pass: what is near, how crowded th
     every = np.concatenate([story, of, np.full(options.crowd_nearest, _UNKNOWN)])  # articles that are not looked at
     every = every[: max(count + len(outer), min(len(every), len(known.article)))]
     label = _labels(every)
-    a, b = place[np.searchsorted(ids, left)], place[np.searchsorted(ids, right)]
-    one = np.concatenate([pairs.left, np.minimum(a, b).astype(np.int32)])
-    other = np.concatenate([pairs.right, np.maximum(a, b).astype(np.int32)])
-    order = np.lexsort((other, one))
-    crowd = one[order], other[order], np.concatenate([score, stored])[order]
+    a, b = (place[np.searchsorted(ids, each)] for each in (left, right))
+    ends = np.concatenate([pairs.left, a]), np.concatenate([pairs.right, b])
+    crowd = _each_once(*ends, np.concatenate([score, stored]))
     setting = (options.crowd_nearest, options.crowd_absent)
     kept = story != _UNKNOWN
     link = similarity.scale_locally(*crowd, label, *setting, FIRST_SHARE)
@@ -253,6 +251,17 @@ def _joined(  # noqa: PLR0913, PLR0917 -- one pass: what is near, how crowded th
     graph = _graph(among, crowd, link)
     cuts = np.array([options.cut, options.join, options.merge])
     return graph, *group_upon(graph, _labels(story), kept, cuts)
+
+
+def _each_once(
+    one: Int64Array, other: Int64Array, score: Float64Array
+) -> tuple[NDArray[np.int32], NDArray[np.int32], Float64Array]:
+    """Pairs ascending, the left one the smaller; of equal ones the first, and none of an article with itself."""
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    order = np.lexsort((high, low))
+    key = (low[order] << 32) | high[order]
+    order = order[(np.diff(key, prepend=-1) > 0) & (low[order] < high[order])]
+    return low[order].astype(np.int32), high[order].astype(np.int32), score[order]
 
 
 def _graph(among: Chosen, crowd: tuple[NDArray[Any], ...], link: Float64Array) -> StoryGraph:
