@@ -7,16 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.adopt import adopted, read_columns
+from pipeline.adopt import adopted
 from pipeline.config import Config
 from pipeline.manifests import Manifest
 from pipeline.reading import state_files
 from pipeline.rebuild import published_labels
 from schemas.blocks import BlockRef, load, store
 from schemas.files import Staged
-from schemas.ids import parse_ids
 from schemas.state import (
-    ALIASED,
     KEPT,
     KEPT_ARTICLES,
     LINKS,
@@ -30,7 +28,6 @@ from schemas.state import (
 from schemas.window import DAY
 from transforms.match.keeping import keys_rule
 
-_ALIASES = ["kind", "alias_id", "id"]
 _OF_OUTLETS = {OUTLET_ARTICLES.name, OUTLET_LINES.name}  # what is known of outlets, not of articles
 
 
@@ -60,15 +57,11 @@ def keep(  # noqa: PLR0913 -- where from and how
       OSError: a file of a table is gone or unreadable.
     """
     files = tuple(file._replace(path=str(root / file.path)) for file in base.files)
-    aliases = read_columns([file.path for file in files if file.table == "aliases" and file.rows], _ALIASES)
-    gone = [aliases["kind"], *(parse_ids(aliases[name]) for name in _ALIASES[1:])]
-    aliased = store(pa.table(gone, schema=ALIASED), str(folder / "aliased.arrow")).path
     if rebuild:
         labels = store(published_labels(root, base.files), str(folder / "labels.arrow")).path
-        return beginning(base.snapshot + 1, config)._replace(aliases=aliased, labels=labels)
+        return beginning(base.snapshot + 1, config)._replace(labels=labels)
     state = {} if fresh else {name: paths_of(root, base, name) for name in _tables_of_articles(base)}
     kept = beginning(base.snapshot + 1, config)._replace(
-        aliases=aliased,
         links="".join(state.get(LINKS.name, ())[:1]),
         similar="".join(state.get(SIMILAR.name, ())[:1]),
         files=files,

@@ -153,7 +153,6 @@ class Kept(NamedTuple):
     articles: str = ""  # KEPT, ascending by article_id
     blocks: tuple[BlockRef, ...] = ()  # that hold their parts (BLOCK_PARTS)
     seen: tuple[str, ...] = ()  # files of the state table SEEN
-    aliases: str = ""  # ALIASED
     labels: str = ""  # LABELLED, ascending, of all articles of the dataset that this run makes anew
     links: str = ""  # the state table LINKS
     similar: str = ""  # the state table SIMILAR

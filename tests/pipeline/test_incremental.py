@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.reading import open_dataset
+from schemas.state import BLOCK_PARTS, block_table
 
 pytestmark = pytest.mark.whole
 
@@ -122,7 +123,8 @@ def test_a_story_that_grew_has_a_higher_version(thrice: tuple[Path, list[dict[st
 
 def test_the_state_and_every_file_are_as_the_manifest_says(thrice: tuple[Path, list[dict[str, Record]]]) -> None:
     assert main(["snapshots", str(thrice[0]), "verify"]) == 0
-    assert {file.table for file in open_dataset(thrice[0]).state} == {"links", "outlet_articles", "outlet_lines"}
+    tables = {"links", "kept", "seen", "similar", "outlet_articles", "outlet_lines", *map(block_table, BLOCK_PARTS)}
+    assert {file.table for file in open_dataset(thrice[0]).state} == tables
 
 
 def test_what_was_all_delivered_before_changes_no_table_but_the_rejects(folder: Path, records: list[Record]) -> None:
@@ -138,5 +140,26 @@ def test_what_was_all_delivered_before_changes_no_table_but_the_rejects(folder: 
 def test_a_rebuild_puts_its_inputs_in_the_place_of_all(folder: Path, records: list[Record]) -> None:
     out = folder / "rebuilt"
     assert run(out, records[:12]) == 0
+    first = {file.path for file in open_dataset(out).state if not file.table.startswith("outlet_")}
     assert run(out, records[12:20], "--rebuild") == 0
     assert {row["source_id"] for row in rows(out, "articles")} == {record["id"] for record in records[12:20]}
+    assert not {file.path for file in open_dataset(out).state if file.path.startswith("state/")} & first
+
+
+def test_a_rebuild_of_all_inputs_keeps_the_ids_and_says_how_it_differs(
+    folder: Path, records: list[Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "anew"
+    assert run(out, records[:12]) == 0
+    assert run(out, records[12:20]) == 0
+    before = {row["article_id"]: row["copy_id"] for row in rows(out, "articles")}
+    aliases = rows(out, "aliases")
+    capsys.readouterr()
+    assert run(out, records[:16] + records[18:22], "--rebuild") == 0
+    summary = json.loads(capsys.readouterr().out)
+    after = {row["article_id"]: row["copy_id"] for row in rows(out, "articles")}
+    assert (summary["no_longer_there"], summary["not_there_before"]) == (2, 2)
+    assert summary["other_copy"] == sum(before[each] != after[each] for each in before.keys() & after.keys())
+    assert sum(before[each] == after[each] for each in before.keys() & after.keys()) > 15
+    assert {row["alias_id"] for row in aliases} <= {row["alias_id"] for row in rows(out, "aliases")}
+    assert main(["snapshots", str(out), "verify"]) == 0

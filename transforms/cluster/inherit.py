@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from schemas.blocks import COPY_LABELS, STORY_LABELS, StoredTable, load, store_new
 from schemas.ids import format_id, is_among, stable_hash
-from schemas.state import ALIASED, Kept, kept_articles
+from schemas.state import ALIASED, Kept, known_labels
 
 Int64Array = NDArray[np.int64]
 
@@ -147,7 +147,7 @@ def inherit_stories(labels: StoredTable, copies: StoredTable, kept: Kept, scratc
 
 def _inherited(kind: str, article: Int64Array, group: Int64Array, kept: Kept) -> Inherited:
     """Name the groups of articles (ids ascending) by what the kept ones are known by."""
-    earlier = kept_articles(kept)
+    earlier = known_labels(kept)
     every, ids = earlier["article_id"].to_numpy(), earlier[f"{kind}_id"].fill_null(UNKNOWN).to_numpy()
     is_kept = is_among(article, every)
     at = np.searchsorted(every, article[is_kept])
