@@ -1,7 +1,8 @@
 """What a run that broke says: what Beam makes of a full disk or a lost worker, turned back into an error of ours.
 
 Beam wraps whatever a worker raises in a RuntimeError whose text ends with the original error, and says that a channel
-closed when the worker itself is gone.
+closed when the worker itself is gone. An engine says of a job that failed why, with the worker's traceback if there
+is one; a job server that is gone shows as an error of gRPC.
 """
 
 import contextlib
@@ -10,13 +11,17 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from schemas.errors import CopydeskError, StorageFailed, WorkerLost
+import grpc  # type: ignore[import-untyped]
+
+from schemas.errors import CopydeskError, EngineLost, StorageFailed, WorkerLost
 
 _ERRNO = re.compile(r"\[Errno (\d+)\] ([^\[\n]+)")
 _OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM}
 _LOST = re.compile(  # as the runner of Beam 2.77 says it, by what it was waiting for
     r"Channel closed prematurely|Socket closed|StatusCode\.(CANCELLED|UNAVAILABLE)|[Ww]orker subprocess exited"
 )
+_JOB = re.compile(r"Pipeline \S+ failed in state (?:FAILED|CANCELLED|UNSPECIFIED): ?(.*)", re.DOTALL)
+_OURS = "Traceback (most recent call last)"  # a worker's: an error of ours, to be seen whole
 
 
 @contextlib.contextmanager
@@ -26,12 +31,13 @@ def explained(output: Path) -> Iterator[None]:
     Raises:
       StorageFailed: the disk is full, gone or read-only.
       WorkerLost: a worker process died.
+      EngineLost: the engine failed the job for a reason of its own, or is gone.
     """
     try:
         yield
     except CopydeskError:
         raise
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, grpc.RpcError) as error:
         found = _explained(error, output)
         if found is None:
             raise
@@ -46,6 +52,15 @@ def _explained(error: Exception, output: Path) -> CopydeskError | None:
         if not named and _LOST.search(str(error)):
             return WorkerLost()
         if not named:
-            return None
+            return _of_engine(error)
         reason = named[-1].strip()
     return StorageFailed(f"{output}: {reason}: make room or see to the disk, and run it again; nothing was committed")
+
+
+def _of_engine(error: Exception) -> CopydeskError | None:
+    if isinstance(error, grpc.RpcError):
+        return EngineLost(f"the engine's job server broke off ({error.code().name})")
+    job = _JOB.search(str(error))
+    if not job or _OURS in job[1]:
+        return None
+    return EngineLost(f"the engine failed the job ({(job[1].strip().splitlines() or ['it does not say why'])[0]})")

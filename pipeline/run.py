@@ -19,6 +19,7 @@ from pipeline.change import Change
 from pipeline.commit import Attempt, Dataset
 from pipeline.config import Config
 from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, noticing_lost_workers, pipeline_options
+from pipeline.engines import canceller
 from pipeline.failures import explained
 from pipeline.graph import Folders, build
 from pipeline.manifests import Manifest
@@ -80,7 +81,7 @@ def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Resu
 
 
 def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Result:
-    empty = new_pipeline(request.runner, pipeline_options(request.workers, request.beam_flags))
+    empty = new_pipeline(request.runner, pipeline_options(request.workers, request.beam_flags, request.runner))
     plan = plan_inputs(request.inputs, request.known, request.config.read.split_bytes)
     idle = unmatched(request.known, (uri for uri, *_ in plan.fingerprint))
     run_id = _run_id(request, plan)
@@ -96,7 +97,8 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None) -> Resul
         if watch:
             watch(attempt)
         with explained(dataset.root):
-            with interruptible(), noticing_lost_workers(request.workers), empty as pipeline:
+            cancel = canceller(request.runner, empty)
+            with interruptible(cancel), noticing_lost_workers(request.workers), empty as pipeline:
                 folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier)
                 build(pipeline, plan.items, _refused(plan), request.config, folders)
             files = _staged_files(attempt.files)
@@ -169,7 +171,7 @@ def _summary(attempt: Attempt, files: Sequence[DataFile]) -> dict[str, int]:
 def _thinned_keys(pipeline: beam.Pipeline) -> int:
     """Keys under too many articles to pair them all; see `transforms.match.candidates`."""
     found = pipeline.result.metrics().query(MetricsFilter().with_namespace("match").with_name("thinned_keys"))
-    return sum(counter.result for counter in found["counters"])
+    return sum(counter.result or 0 for counter in found["counters"])
 
 
 def _check_rejects(attempt: Attempt, files: Sequence[DataFile], summary: Mapping[str, int], config: Config) -> None:
