@@ -1,12 +1,12 @@
-"""A standalone Flink cluster on this machine: one job manager, some task managers, each its own process; and Beam's
-job server in front of it.
+"""A standalone Flink on this machine: a job manager, some task managers, and Beam's job server in front of them.
 
-    python tests/engines/flinkcluster.py        starts them, prints the flags for `copydesk run`, stops them on Ctrl-C
+    python -m tests.engines.flinkcluster FOLDER
+
+starts them, prints the flags for `copydesk run`, and stops them on Ctrl-C.
 """
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
@@ -19,10 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ENGINES = Path(__file__).resolve().parents[2] / ".engines"
-FLINK = ENGINES / "flink"
-BEAM = ENGINES / "beam"  # Beam's runner, in the cluster's class path: loaded once, not once a job
-JOB_SERVER = ENGINES / "job-server.jar"
+from tests.engines.fetch_flink import FOLDER, JOB_SERVER
+
 _OPENS = [  # what Flink 1.19's own conf/config.yaml asks of Java 17
     f"--add-{kind}={module}=ALL-UNNAMED"
     for kind, modules in {
@@ -57,14 +55,15 @@ class Cluster:
     folder: Path  # logs, checkpoints, savepoints
     slots: int = 2  # of each task manager
     settings: dict[str, str] = field(default_factory=dict)  # more of Flink's
+    task_managers: int = 2
     rest: int = 0
     jobs: int = 0  # port of the job server
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
-    def start(self, task_managers: int = 2) -> "Cluster":
+    def start(self) -> "Cluster":
         """Start everything and wait until it serves."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.rest, rpc, self.jobs, artifacts, expansion = free_ports(5)
+        self.rest, rpc, self.jobs = free_ports(3)
         shared = {
             "jobmanager.rpc.address": "127.0.0.1",
             "jobmanager.rpc.port": str(rpc),
@@ -104,23 +103,30 @@ class Cluster:
         (self.folder / "tmp").mkdir(exist_ok=True)
         (conf / "config.yaml").write_text("".join(f'{name}: "{value}"\n' for name, value in shared.items()))
         (conf / "log4j.properties").write_text(_LOG)
-        self._java(
-            "jobmanager", ["-Xmx512m"], "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
-        )
-        for number in range(task_managers):
-            self.start_task_manager(number)
-        until(lambda: self.get("/overview")["taskmanagers"] == task_managers, "Flink's task managers", self.alive)
-        self.processes["jobserver"] = self._popen(
-            "jobserver",
-            [
-                *("java", "-Xmx512m", *_QUICK, *_OPENS, f"-Dlog4j.configurationFile={conf / 'log4j.properties'}"), *("-jar", str(JOB_SERVER)),
-                *("--flink-master", f"127.0.0.1:{self.rest}", "--job-host", "127.0.0.1"),
-                *("--job-port", str(self.jobs), "--artifact-port", str(artifacts)),
-                *("--expansion-port", str(expansion), "--artifacts-dir", str(self.folder / "artifacts")),
-            ],
-        )
-        until(lambda: _listens(self.jobs), "Beam's job server", self.alive)
+        self._java("jobmanager", ["-Xmx512m"], "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint")
+        self.mend()
         return self
+
+    def mend(self) -> None:
+        """Start whatever of it does not run, cancel what jobs are left, and wait until it serves."""
+        for number in range(self.task_managers):
+            if f"taskmanager-{number}" not in self.processes:
+                self.start_task_manager(number)
+        if "jobserver" not in self.processes:
+            self.start_job_server()
+        until(lambda: listens(self.jobs), "Beam's job server", self.alive)
+        until(lambda: self.get("/overview")["taskmanagers"] == self.task_managers, "Flink's task managers", self.alive)
+        for job in self.running():
+            self.ask(f"/jobs/{job}?mode=cancel", "PATCH")
+        until(lambda: not self.running(), "the end of earlier jobs")
+
+    def start_job_server(self) -> None:
+        """Start Beam's job server, or start it again, at its port."""
+        log = f"-Dlog4j.configurationFile={self.folder / 'conf' / 'log4j.properties'}"
+        words = ["java", "-Xmx512m", *_QUICK, *_OPENS, log, "-jar", str(JOB_SERVER)]
+        words += ["--flink-master", f"127.0.0.1:{self.rest}", "--job-host", "127.0.0.1", "--job-port", str(self.jobs)]
+        words += ["--artifact-port", "0", "--expansion-port", "0", "--artifacts-dir", str(self.folder / "artifacts")]
+        self.processes["jobserver"] = self._popen("jobserver", words)
 
     def start_task_manager(self, number: int) -> None:
         """Start one more, or one again."""
@@ -143,25 +149,29 @@ class Cluster:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.rest}{path}", timeout=5) as answer:
             return json.load(answer)
 
-    def post(self, path: str, body: dict[str, Any], method: str = "POST") -> Any:
+    def ask(self, path: str, method: str) -> None:
         """Ask something of the job manager."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.rest}{path}",
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
-            method=method,
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read() or b"{}")
+        request = urllib.request.Request(f"http://127.0.0.1:{self.rest}{path}", method=method)  # noqa: S310 -- ours
+        urllib.request.urlopen(request, timeout=30).close()
 
     def running(self) -> list[str]:
         """Jobs that have not ended."""
         ended = {"FINISHED", "FAILED", "CANCELED"}
         return [job["id"] for job in self.get("/jobs")["jobs"] if job["status"] not in ended]
 
-    def flags(self) -> list[str]:
-        """What `copydesk run` needs to use it, workers in the driver's process."""
-        return ["--runner", "PortableRunner", "--", f"--job_endpoint=127.0.0.1:{self.jobs}", "--environment_type=LOOPBACK"]
+    def used(self) -> set[str]:
+        """The task managers that the newest job ran on."""
+        newest = max(self.get("/jobs/overview")["jobs"], key=lambda job: job["start-time"])["jid"]
+        return {
+            task["taskmanager-id"]
+            for vertex in self.get(f"/jobs/{newest}")["vertices"]
+            for task in self.get(f"/jobs/{newest}/vertices/{vertex['id']}")["subtasks"]
+        }
+
+    def flags(self, *environment: str) -> list[str]:
+        """What `copydesk run` needs to use it; workers are in the driver's process unless said otherwise."""
+        endpoints = [f"--job_endpoint=127.0.0.1:{self.jobs}", f"--flink_master=http://127.0.0.1:{self.rest}"]
+        return ["--runner", "FlinkRunner", "--", *endpoints, *(environment or ("--environment_type=LOOPBACK",))]
 
     def stop(self) -> None:
         """End every process, whatever it does."""
@@ -175,7 +185,7 @@ class Cluster:
     def _java(self, name: str, memory: list[str], main: str) -> None:
         conf = self.folder / "conf"
         words = ["java", *memory, *_QUICK, *_OPENS, f"-Dlog4j.configurationFile={conf / 'log4j.properties'}"]
-        words += ["-cp", f"{FLINK / 'lib'}/*:{BEAM}/*", main, "--configDir", str(conf)]
+        words += ["-cp", f"{FOLDER / 'lib'}/*:{FOLDER / 'runner'}/*", main, "--configDir", str(conf)]
         self.processes[name] = self._popen(name, words)
 
     def _popen(self, name: str, words: list[str]) -> "subprocess.Popen[bytes]":
@@ -210,7 +220,7 @@ def until(done: Callable[[], Any], what: str, alive: Callable[[], bool] = lambda
     raise TimeoutError(f"{what}: not within {seconds:.0f} s")
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
 
@@ -230,5 +240,6 @@ if __name__ == "__main__":
     where = Path(sys.argv[1])
     shutil.rmtree(where, ignore_errors=True)
     with cluster(where) as running, contextlib.suppress(KeyboardInterrupt):
-        print(" ".join(running.flags()), f"   Flink's page: http://127.0.0.1:{running.rest}", flush=True)
+        sys.stdout.write(" ".join(running.flags()) + "\n")
+        sys.stdout.flush()
         signal.pause()
