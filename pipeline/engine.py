@@ -26,6 +26,7 @@ _GRACE_SECONDS = 5.0  # for Beam to notice that its workers are gone
 _LOST_SECONDS = 20.0  # within which Beam itself notices that a worker died, if it ever does
 _WORKER = b"apache_beam.runners.worker.sdk_worker_main"
 _FIXED = ("--no_save_main_session",)
+_KEPT = "--environment_cache_millis=60000"  # one worker for all stages: Flink starts one anew for each otherwise
 _LOCAL = ("--default_sdk_harness_log_level=WARNING",)  # Flink's job server knows no such level
 
 
@@ -61,7 +62,7 @@ def pipeline_options(workers: int, flags: Sequence[str], runner: str = DEFAULT_R
     if engine is not Engine.LOCAL:
         if workers > 1:
             raise UsageError(f"--workers {workers}: not with --runner {runner}, whose workers are the engine's")
-        return _Options([*_FIXED, f"--job_name=copydesk-{uuid.uuid4().hex}", *flags])
+        return _Options([*_FIXED, _KEPT, f"--job_name=copydesk-{uuid.uuid4().hex}", *flags])
     local = [] if workers == 1 else [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
     return _Options([*_FIXED, *_LOCAL, *local, *flags])
 

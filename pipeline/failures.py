@@ -49,17 +49,17 @@ def _explained(error: Exception, output: Path) -> CopydeskError | None:
         reason = str(error)
     else:
         named = [match[2] for match in _ERRNO.finditer(str(error)) if int(match[1]) in _OF_DISKS]
+        if isinstance(error, grpc.RpcError):
+            return EngineLost(f"the engine's job server broke off ({error.code().name})")
         if not named and _LOST.search(str(error)):
             return WorkerLost()
         if not named:
-            return _of_engine(error)
+            return _of_job(error)
         reason = named[-1].strip()
     return StorageFailed(f"{output}: {reason}: make room or see to the disk, and run it again; nothing was committed")
 
 
-def _of_engine(error: Exception) -> CopydeskError | None:
-    if isinstance(error, grpc.RpcError):
-        return EngineLost(f"the engine's job server broke off ({error.code().name})")
+def _of_job(error: Exception) -> CopydeskError | None:
     job = _JOB.search(str(error))
     if not job or _OURS in job[1]:
         return None

@@ -16,7 +16,7 @@ from tests.engines.flinkcluster import Cluster, cluster
 Record = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 COPYDESK = [sys.executable, "-m", "pipeline"]
-RUN_SECONDS = 300
+RUN_SECONDS = 600  # workers may have to compile all kernels first
 
 
 @pytest.fixture(scope="session")

@@ -79,8 +79,8 @@ class Cluster:
             "taskmanager.memory.task.heap.size": "512m",
             "taskmanager.memory.task.off-heap.size": "64m",
             "taskmanager.memory.managed.size": "256m",
-            "taskmanager.memory.network.min": "128m",
-            "taskmanager.memory.network.max": "128m",
+            "taskmanager.memory.network.min": "512m",  # a batch job shuffles through some thousand buffers of 32 KiB
+            "taskmanager.memory.network.max": "512m",
             "taskmanager.memory.framework.heap.size": "128m",
             "taskmanager.memory.framework.off-heap.size": "128m",
             "taskmanager.memory.jvm-metaspace.size": "384m",
@@ -131,7 +131,7 @@ class Cluster:
     def start_task_manager(self, number: int) -> None:
         """Start one more, or one again."""
         # heap = framework + task heap; direct = framework + task off-heap + network
-        memory = ["-Xmx640m", "-XX:MaxDirectMemorySize=320m", "-XX:MaxMetaspaceSize=384m"]
+        memory = ["-Xmx640m", "-XX:MaxDirectMemorySize=704m", "-XX:MaxMetaspaceSize=384m"]
         self._java(f"taskmanager-{number}", memory, "org.apache.flink.runtime.taskexecutor.TaskManagerRunner")
 
     def alive(self) -> bool:
@@ -151,8 +151,8 @@ class Cluster:
 
     def ask(self, path: str, method: str) -> None:
         """Ask something of the job manager."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.rest}{path}", method=method)  # noqa: S310 -- ours
-        urllib.request.urlopen(request, timeout=30).close()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.rest}{path}", method=method)
+        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 -- ours
 
     def running(self) -> list[str]:
         """Jobs that have not ended."""
