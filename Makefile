@@ -10,17 +10,20 @@ PEERS := .venv-peers
 
 FAULTS ?= 200
 
-.PHONY: run test faults lint format quality bench bench-worst crossvalidate peers bench-pages bench-copies bench-scale lock clean
+.PHONY: run test faults engines lint format quality bench bench-worst crossvalidate peers bench-pages bench-copies bench-scale lock clean
 
 run: $(VENV)/.run  ## Copydesk over seeds/ into out/
 	$(BIN)/copydesk run seeds --output out
 
 test: $(VENV)/.test  ## the unit suite, then the tests that run the whole pipeline
-	$(BIN)/pytest -m "not whole and not faults"
+	$(BIN)/pytest -m "not whole and not faults and not engines"
 	$(BIN)/pytest -m whole
 
 faults: $(VENV)/.test  ## kills, full and read-only disks, damaged files, clocks, runs at once; FAULTS=20 for a short one
 	FAULTS=$(FAULTS) $(BIN)/pytest -m faults
+
+engines: $(VENV)/.test  ## Prism, a Flink cluster, a Kafka broker: fetched into .engines/, started, tested, stopped; needs go, java, mvn
+	$(BIN)/pytest -m engines -rs
 
 lint: $(VENV)/.test  ## style, types, direction of imports
 	$(BIN)/ruff check .
@@ -88,5 +91,5 @@ $(PEERS)/.peers: requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(CV) out dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(CV) .engines out dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

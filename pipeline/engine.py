@@ -1,7 +1,7 @@
 """The Beam runner: a named one, with options that are checked.
 
 `DirectRunner` picks among three engines that differ in semantics and tries to download one of them, so Copydesk
-names its engine: FnApiRunner unless told otherwise.
+names its engine: FnApiRunner unless told otherwise. What lies outside of this process is `pipeline.engines`' part.
 """
 
 import argparse
@@ -13,15 +13,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, PortableOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProvisionInfo, FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
+from pipeline.engines import FLINK_FLAGS, Engine, located
 from schemas.errors import INTERRUPTED, UsageError, WorkerLost
 
 DEFAULT_RUNNER = "FnApiRunner"
@@ -29,7 +31,9 @@ _GRACE_SECONDS = 5.0  # for Beam to notice that its workers are gone
 _LOST_SECONDS = 20.0  # within which Beam itself notices that a worker died, if it ever does
 _WORKER = "pipeline.worker"
 _PROCESSES = "multi_processing"
-_FIXED = ("--no_save_main_session", "--default_sdk_harness_log_level=WARNING")
+_FIXED = ("--no_save_main_session",)
+_KEPT = "--environment_cache_millis=60000"  # one worker for all stages: Flink starts one anew for each otherwise
+_LOCAL = ("--default_sdk_harness_log_level=WARNING",)  # Flink's job server knows no such level
 
 
 class _Options(PipelineOptions):  # type: ignore[misc]
@@ -46,20 +50,27 @@ class _Options(PipelineOptions):  # type: ignore[misc]
         return views[cls]
 
 
-def pipeline_options(workers: int, flags: Sequence[str]) -> PipelineOptions:
+def pipeline_options(workers: int, flags: Sequence[str], runner: str = DEFAULT_RUNNER) -> PipelineOptions:
     """Beam's options, for `workers` processes on this machine.
 
     Raises:
-      UsageError: a flag that no Beam option class knows; Beam itself would drop it with a warning.
+      UsageError: a flag that no Beam option class knows, nor Flink; Beam itself would drop it with a warning. Or
+        several workers for a runner that has its own.
     """
     ours = [flag for flag in flags if flag.split("=")[0] in {"--runner", "--streaming", "--direct_num_workers"}]
     if ours:
         raise UsageError(f"{ours[0]}: not behind `--`; Copydesk has --runner and --workers, and a run is a batch")
-    unknown = _unknown(flags)
+    engine = Engine.of(runner)
+    of_flink = FLINK_FLAGS if engine in {Engine.FLINK, Engine.PORTABLE} else frozenset[str]()
+    unknown = [flag for flag in _unknown(flags) if flag.removeprefix("--").split("=")[0] not in of_flink]
     if unknown:
         raise UsageError(f"{unknown[0]}: no such Beam option; see `--help` of the Beam runner")
+    if engine is not Engine.LOCAL:
+        if workers > 1:
+            raise UsageError(f"--workers {workers}: not with --runner {runner}, whose workers are the engine's")
+        return _Options([*_FIXED, _KEPT, f"--job_name=copydesk-{uuid.uuid4().hex}", *flags])
     local = [] if workers == 1 else [f"--direct_num_workers={workers}", f"--direct_running_mode={_PROCESSES}"]
-    return _Options([*_FIXED, *local, *flags])
+    return _Options([*_FIXED, *_LOCAL, *local, *flags])
 
 
 def new_pipeline(runner: str, options: PipelineOptions) -> beam.Pipeline:
@@ -67,9 +78,9 @@ def new_pipeline(runner: str, options: PipelineOptions) -> beam.Pipeline:
 
     Raises:
       UsageError: Beam knows no such runner, or not where it is.
+      EngineLost: nobody answers there.
     """
-    if runner.lower().removesuffix("runner") == "portable" and not options.view_as(PortableOptions).job_endpoint:
-        raise UsageError(f"--runner {runner}: needs `-- --job_endpoint=HOST:PORT`, the address of its job server")
+    located(runner, options)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     ours = runner == DEFAULT_RUNNER and options.view_as(DirectOptions).direct_running_mode == _PROCESSES
     try:
@@ -90,11 +101,15 @@ def _company(options: PipelineOptions) -> FnApiRunner:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(cancel: Callable[[], None] | None = None) -> Iterator[None]:
     """Let SIGINT and SIGTERM end a run even while Beam waits for workers that got no signal.
 
-    Worker processes are killed first. Whoever waits for them then comes back, with whatever error Beam makes of it; or
-    else the process ends itself after a grace. What it leaves in staging the next run clears away.
+    Worker processes are killed first, or, where the run is a job of an engine, once that is cancelled. Whoever waits
+    for them then comes back, with whatever error Beam makes of it; or else the process ends itself after a grace. What
+    it leaves in staging the next run clears away.
+
+    Args:
+      cancel: ends the job on its engine.
 
     Raises:
       KeyboardInterrupt: a signal came.
@@ -106,7 +121,8 @@ def interruptible() -> Iterator[None]:
     watchdog.daemon = True
 
     def stop(_signal: int, _frame: object) -> None:
-        kill_workers()
+        if cancel is None:
+            kill_workers()
         if not watchdog.is_alive():
             watchdog.start()
         raise KeyboardInterrupt
@@ -114,10 +130,14 @@ def interruptible() -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except Exception as error:
-        if watchdog.is_alive():
-            raise KeyboardInterrupt from error
-        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if not watchdog.is_alive():
+            raise
+        if cancel is not None:
+            with contextlib.suppress(Exception):
+                cancel()
+            kill_workers()
+        raise KeyboardInterrupt from error
     finally:
         watchdog.cancel()
         for number, handler in before.items():

@@ -1,7 +1,8 @@
 """What a run that broke says: what Beam makes of a full disk or a lost worker, turned back into an error of ours.
 
 Beam wraps whatever a worker raises in a RuntimeError whose text ends with the original error, and says that a channel
-closed when the worker itself is gone.
+closed when the worker itself is gone. An engine says of a job that failed why, with the worker's traceback if there
+is one; a job server that is gone shows as an error of gRPC.
 """
 
 import contextlib
@@ -10,7 +11,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from schemas.errors import CopydeskError, SourceAway, StorageFailed, UsageError, WorkerLost
+import grpc  # type: ignore[import-untyped]
+
+from schemas.errors import CopydeskError, EngineLost, SourceAway, StorageFailed, UsageError, WorkerLost
 
 _ERRNO = re.compile(r"\[Errno (\d+)\] ([^\[\n]+)")
 _OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM}
@@ -19,6 +22,8 @@ _LOST = re.compile(  # as the runner of Beam 2.77 says it, by what it was waitin
 )
 _STEP = " [while running "  # Beam adds it to what a step raises
 _OURS = re.compile(r"schemas\.errors\.(SourceAway|UsageError): (.+)$", re.MULTILINE)
+_JOB = re.compile(r"Pipeline \S+ failed in state (?:FAILED|CANCELLED|UNSPECIFIED): ?(.*)", re.DOTALL)
+_TRACEBACK = "Traceback (most recent call last)"  # a worker's: an error of ours, to be seen whole
 
 
 @contextlib.contextmanager
@@ -29,6 +34,7 @@ def explained(output: Path) -> Iterator[None]:
       SourceAway, UsageError: a worker raised it.
       StorageFailed: the disk is full, gone or read-only.
       WorkerLost: a worker process died.
+      EngineLost: the engine failed the job for a reason of its own, or is gone.
     """
     try:
         yield
@@ -36,7 +42,7 @@ def explained(output: Path) -> Iterator[None]:
         raise type(error)(str(error).partition(_STEP)[0]) from error
     except CopydeskError:
         raise
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, grpc.RpcError) as error:
         found = _explained(error, output)
         if found is None:
             raise
@@ -51,9 +57,18 @@ def _explained(error: Exception, output: Path) -> CopydeskError | None:
         reason = str(error)
     else:
         named = [match[2] for match in _ERRNO.finditer(str(error)) if int(match[1]) in _OF_DISKS]
+        if isinstance(error, grpc.RpcError):
+            return EngineLost(f"the engine's job server broke off ({error.code().name})")
         if not named and _LOST.search(str(error)):
             return WorkerLost()
         if not named:
-            return None
+            return _of_job(error)
         reason = named[-1].strip()
     return StorageFailed(f"{output}: {reason}: make room or see to the disk, and run it again; nothing was committed")
+
+
+def _of_job(error: Exception) -> CopydeskError | None:
+    job = _JOB.search(str(error))
+    if not job or _TRACEBACK in job[1]:
+        return None
+    return EngineLost(f"the engine failed the job ({(job[1].strip().splitlines() or ['it does not say why'])[0]})")

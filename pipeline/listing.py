@@ -87,7 +87,7 @@ def summary_of(found: Listing, after: Sequence[DataFile]) -> dict[str, int]:
 def counted(pipeline: beam.Pipeline, stage: str, name: str) -> int:
     """The total of a counter of the pipeline."""
     found = pipeline.result.metrics().query(MetricsFilter().with_namespace(stage).with_name(name))
-    return sum(counter.result for counter in found["counters"])
+    return sum(counter.result or 0 for counter in found["counters"])
 
 
 def check_rejects(found: Listing, summary: Mapping[str, int], config: Config, *, adding: bool) -> None:

@@ -17,6 +17,7 @@ from pipeline.change import Change
 from pipeline.commit import Attempt
 from pipeline.config import Config
 from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, noticing_lost_workers, pipeline_options
+from pipeline.engines import canceller
 from pipeline.failures import explained
 from pipeline.graph import Folders, build
 from pipeline.kept import beginning, keep, leaving, memory_files
@@ -105,7 +106,7 @@ def _spooled(request: Request) -> Iterator[Path | None]:
 
 
 def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: Path | None) -> Result:
-    empty = new_pipeline(request.runner, pipeline_options(request.workers, request.beam_flags))
+    empty = new_pipeline(request.runner, pipeline_options(request.workers, request.beam_flags, request.runner))
     dataset = dataset_at(request.output)
     with dataset.attempt() as attempt:
         base = dataset.base(attempt)
@@ -129,7 +130,7 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
                     earlier = earlier._replace(files=memory_files(dataset.root, base))
                 how = {"fresh": request.fresh_memory, "rebuild": request.rebuild}
                 kept = keep(dataset.root, base, request.config, attempt.scratch, **how)
-            signals = contextlib.nullcontext() if request.graceful else interruptible()
+            signals = contextlib.nullcontext() if request.graceful else interruptible(canceller(request.runner, empty))
             with signals, noticing_lost_workers(request.workers), empty as pipeline:
                 folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier, kept)
                 build(pipeline, plan.items, _refused(plan), request.config, folders)

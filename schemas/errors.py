@@ -9,6 +9,7 @@
     ├── StorageFailed          exit 6   the disk or the object store fails: nothing was committed
     │   └── NotShown           exit 6   committed, but readers are not pointed at it: the next run does that
     ├── WorkerLost             exit 7   a worker of the runner died: nothing was committed
+    │   └── EngineLost         exit 7   the engine failed the job, or does not answer: nothing was committed
     ├── SourceAway             exit 8   a source does not answer now; later it may
     └── Rejected               never leaves a stage: it becomes a row of the `rejects` table
 
@@ -74,6 +75,16 @@ class WorkerLost(CopydeskError):
         super().__init__(
             "a worker of the Beam runner died or cannot be reached; nothing was committed: run it again; if that "
             "does not help, it may lack memory: use fewer --workers"
+        )
+
+
+class EngineLost(WorkerLost):
+    """The engine that runs the job failed it or cannot be reached; nothing was committed."""
+
+    def __init__(self, what: str) -> None:
+        """Say what to do."""
+        CopydeskError.__init__(
+            self, f"{what}; nothing was committed: see that the engine runs, and to its log, and run it again"
         )
 
 
