@@ -2,8 +2,9 @@
 
 import datetime as dt
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import apache_beam as beam
 import numpy as np
@@ -62,10 +63,11 @@ def clean(rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_arrays([filled(field) for field in blocks.CLEAN], schema=blocks.CLEAN)
 
 
-def alone(ids: list[int]) -> pa.Table:
-    """Copy labels of articles that are no copies: the copy's id is ten times the article's."""
+def alone(ids: list[int], copy_of: Mapping[int, int] = MappingProxyType({})) -> pa.Table:
+    """Copy labels: the copy's id is ten times that of the article that speaks for it, the article itself by default."""
     ids = sorted(ids)
-    columns = [ids, [10 * i for i in ids], ids, [None] * len(ids), [None] * len(ids), [None] * len(ids)]
+    speaks = [copy_of.get(i, i) for i in ids]
+    columns = [ids, [10 * i for i in speaks], speaks, [None] * len(ids), [None] * len(ids), [None] * len(ids)]
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, blocks.COPY_LABELS, strict=True)], blocks.COPY_LABELS)
 
 
@@ -160,25 +162,36 @@ def test_the_transform_gives_the_labels_of_the_functions(tmp_path: Path, enabled
 
 
 class Dataset:
-    """Runs that add to each other, every article its own copy."""
+    """Runs that add to each other, every article its own copy but those of `copy_of`."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         self.folder, self.kept = folder, NOTHING_KEPT
         self.catalog = blocks.empty(blocks.CATALOG)
+        self.copy_of: dict[int, int] = {}
+        self.labels = blocks.empty(blocks.STORY_LABELS)
+
+    def expire(self, article: int) -> None:
+        """Let an article be one that is no longer stored."""
+        rows = self.catalog.to_pylist()
+        rows = [row | {"block": "", "row": -1} if row["article_id"] == article else row for row in rows]
+        self.catalog = pa.Table.from_pylist(rows, schema=blocks.CATALOG)
 
     def run(self, rows: Sequence[Row]) -> dict[int, int]:
         """Add articles; returns the story of each that there is."""
         ref, new = stored_block(rows, self.folder)
         self.catalog = pa.concat_tables([self.catalog, new]).sort_by("article_id").combine_chunks()
         article = self.catalog["article_id"].to_pylist()
-        copies = alone(article)
+        copies = alone(article, self.copy_of)
         labels, similar = label_window(copies, self.catalog, [ref], self.kept, StoryOptions())
-        assert labels["copy_id"].to_pylist() == copies["copy_id"].to_pylist()
+        assert labels["copy_id"].to_pylist() == sorted(set(copies["copy_id"].to_pylist()))
+        self.labels = labels
         leads = labels.filter(labels["lead"])["story_id"].to_pylist()
         assert sorted(leads) == sorted(set(labels["story_id"].to_pylist()))
+        of_copy = dict(zip(labels["copy_id"].to_pylist(), labels["story_id"].to_pylist(), strict=True))
+        story = pa.array([of_copy[copy] for copy in copies["copy_id"].to_pylist()])
         columns = {name: self.catalog[name] for name in blocks.CATALOG.names}
-        columns |= {name: copies[name] for name in blocks.COPY_LABELS.names[1:]} | {"story_id": labels["story_id"]}
+        columns |= {name: copies[name] for name in blocks.COPY_LABELS.names[1:]} | {"story_id": story}
         columns |= {
             "text": pa.array([0] * len(article)),
             "seen": self.catalog["published"].fill_null(dt.datetime(2019, 3, 5, tzinfo=dt.UTC)),
@@ -190,7 +203,7 @@ class Dataset:
         self.kept = self.kept._replace(
             articles=kept, blocks=(*self.kept.blocks, ref), similar=path, run=self.kept.run + 1
         )
-        return dict(zip(article, labels["story_id"].to_pylist(), strict=True))
+        return dict(zip(article, story.to_pylist(), strict=True))
 
 
 def test_a_late_article_joins_the_story_of_its_event_not_that_of_its_day(tmp_path: Path) -> None:
@@ -239,3 +252,46 @@ def test_state_that_repeats_pairs_or_pairs_an_article_with_itself_changes_no_sto
             pq.write_table(pa.concat_tables([own, similar, similar, similar]), dataset.kept.similar)
         found.append(dataset.run(ARTICLES[2:]))
     assert found[0] == found[1]
+
+
+SECOND: Row = (7, "Rovers win cup", "A late goal by Anders Quill won Rovers the cup on Monday.", None, "2019-03-04")
+
+
+def test_a_story_is_told_again_when_one_of_its_copies_gains_a_member(tmp_path: Path) -> None:
+    dataset = Dataset(tmp_path)
+    before = dataset.run(ARTICLES[:5])
+    told = {row["copy_id"]: row for row in dataset.labels.to_pylist()}
+    dataset.copy_of[7] = 2  # of which the texts know nothing: a copy of the flood, it says
+    after = dataset.run([SECOND])
+    flood = [row for row in dataset.labels.to_pylist() if row["story_id"] == after[7]]
+    assert after == before | {7: before[2]}
+    assert [row["copy_id"] for row in flood] == [10, 20, 30]
+    for row in flood:
+        of_before = told[row["copy_id"]]
+        assert (row["lead"], row["names"], row["terms"]) == (of_before["lead"], of_before["names"], of_before["terms"])
+        assert 0 < row["score"] < 1
+    (lead,) = [row for row in flood if row["lead"]]
+    assert lead["names"]
+    assert lead["terms"]
+
+
+@pytest.mark.parametrize("gone", [1, 2, 3])
+def test_what_is_no_longer_stored_leads_no_story_that_is_told_again(tmp_path: Path, gone: int) -> None:
+    dataset = Dataset(tmp_path)
+    before = dataset.run(ARTICLES[:3])
+    dataset.expire(gone)
+    dataset.copy_of[7] = 1 + gone % 3
+    after = dataset.run([SECOND])
+    assert after == before | {7: before[1]}
+    (lead,) = [row for row in dataset.labels.to_pylist() if row["lead"]]
+    assert lead["copy_id"] != 10 * gone
+    assert lead["terms"]
+
+
+def test_a_story_of_which_nothing_is_stored_keeps_one_lead(tmp_path: Path) -> None:
+    dataset = Dataset(tmp_path)
+    before = dataset.run(ARTICLES[:3])
+    for article in (1, 2, 3):
+        dataset.expire(article)
+    dataset.copy_of[7] = 2
+    assert dataset.run([SECOND]) == before | {7: before[1]}

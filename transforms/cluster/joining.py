@@ -118,7 +118,7 @@ def label_window(
     among = stories.chosen(features, known.row[asks], known.copy[asks])
     asking = np.flatnonzero(asks)[among.order]  # in order of time
     pairs = stories.nearest(among, options)
-    if not old.any():
+    if (known.story == _UNKNOWN).all():
         score = stories.compared(pairs, among)
         graph = stories.linked(among, pairs, score, options)
         labels = stories.label_graph(graph, np.sort(known.copy), options.cut)
