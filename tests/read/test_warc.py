@@ -19,6 +19,7 @@ from warcio.archiveiterator import ArchiveIterator
 from schemas.errors import RejectReason
 from transforms.read import framing
 from transforms.read.inputs import ReadOptions, plan_inputs
+from transforms.read.rows import raw_table
 from transforms.read.warc import read_warc
 
 HTML = [("Content-Type", "text/html; charset=utf-8")]
@@ -333,6 +334,16 @@ def test_the_charset_of_the_http_head_comes_before_that_of_the_page(tmp_path: Pa
     made = record("https://a.example/x", body, headers=[("Content-Type", 'text/html; Charset="ISO-8859-1"')])
     (row,), _ = read(write(tmp_path / "news.warc", [made]))
     assert "café" in row["html"]
+
+
+def test_bytes_that_are_no_utf8_are_replaced_in_head_and_page(tmp_path: Path) -> None:
+    made = record("https://a.example/x", b"<p>Cut \xe5\xb1</p>").replace(b"example/x", b"example/\xed\xa0\x80")
+    made = made.replace(b"charset=utf-8", b"charset=utf\xff8")
+    (row,), rejects = read(write(tmp_path / "news.warc", [made]))
+    assert rejects == []
+    raw_table([row]).validate(full=True)
+    assert "\ufffd" in row["url"]
+    assert row["html"].startswith("<p>Cut ")
 
 
 def test_a_large_record_of_another_kind_is_passed_over_in_bounded_memory(tmp_path: Path) -> None:
