@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import random
 import uuid
 import zlib
 from collections.abc import Callable, Iterable
@@ -196,6 +197,15 @@ def test_a_damaged_record_is_one_reject_and_the_others_stand(tmp_path: Path, end
     assert [row["url"][-1] for row in rows] == list("01235678")
     assert reject["position"] == len(b"".join(units[:4]))
     assert reject["reason"] == RejectReason.BAD_RECORD
+
+
+def test_damage_that_lengthens_a_record_before_it_shows_is_one_reject(tmp_path: Path) -> None:
+    unit = bytearray(gzip.compress(of_pages(1)[0].rstrip() + random.Random(1).randbytes(200_000), mtime=0))
+    unit[-8] ^= 1  # of the checksum
+    path = tmp_path / "news.warc.gz"
+    path.write_bytes(unit + packed(of_pages(3), ".warc.gz"))
+    rows, (reject,) = read(path)
+    assert (len(rows), reject["reason"], reject["position"]) == (3, RejectReason.BAD_RECORD, 0)
 
 
 @pytest.mark.parametrize("length", [b"10", b"99999", b"999999999999", b"-5", b"many", b""])
