@@ -36,6 +36,11 @@ def test_names_keep_their_letters_in_other_alphabets() -> None:
     assert names.to_pylist() == [["Östen Ångström"], ["Иван Петров"], []]
 
 
+def test_dates_and_letters_among_characters_do_not_end_in_half_a_character() -> None:
+    made = told(["", ""], ["2024年5月3日、A市", "山x川、山x川"])
+    assert made.words.to_pylist() == [["2024"], []]
+
+
 def test_every_word_has_its_term_and_mass() -> None:
     made = told(["Flood in Brenn", ""], ["The Vell flooded Brenn", ""])
     assert made.words.to_pylist()[1] == []

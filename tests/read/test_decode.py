@@ -1,14 +1,19 @@
 """Bytes become text within caps, or a reject that says where."""
 
+import encodings.aliases
 import gzip
 import random
 from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.errors import Rejected, RejectReason
 from transforms.read.decode import CHUNK_BYTES, chunks, decode_page, decode_text, read_all
+
+CHARSETS = sorted(set(encodings.aliases.aliases.values()))  # all that Python knows
 
 
 def reason_of(call: object, *args: object) -> RejectReason:
@@ -46,6 +51,17 @@ def test_a_page_is_read_in_the_charset_that_it_declares() -> None:
 def test_a_page_without_a_charset_is_detected() -> None:
     russian = "Президент встретился с министрами и обсудил бюджет на следующий год. " * 20
     assert russian[:20] in decode_page(f"<p>{russian}</p>".encode("cp1251"))
+
+
+@given(st.binary(min_size=1, max_size=60), st.sampled_from(CHARSETS))
+def test_a_page_of_any_bytes_in_any_charset_becomes_text_that_is_utf8(data: bytes, charset: str) -> None:
+    halves = b"\xd8\xed\xa0\x80\xd8"  # of a surrogate pair, in UTF-16 and UTF-8
+    for mark in (b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"):
+        try:
+            text = decode_page(mark + data + halves, charset)
+        except Rejected:
+            continue
+        assert text.encode().decode() == text
 
 
 @pytest.mark.parametrize("ending", [".gz", ".zst"])

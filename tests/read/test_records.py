@@ -194,6 +194,25 @@ def test_a_time_that_nobody_can_have_fetched_at_is_a_reject(tmp_path: Path) -> N
     assert reject["reason"] == RejectReason.BAD_FIELD
 
 
+def test_a_parquet_string_that_is_no_utf8_is_one_reject(tmp_path: Path) -> None:
+    _, offsets, data = pa.array([b"One.", b"Cut \xe5\xb1", b"Two."]).buffers()  # readers of Parquet take it as it comes
+    texts = pa.StringArray.from_buffers(3, offsets, data)
+    pq.write_table(pa.table({"id": ["1", "2", "3"], "text": texts}), tmp_path / "a.parquet")
+    rows, (reject,) = read(tmp_path / "a.parquet")
+    assert [row["source_id"] for row in rows] == ["1", "3"]
+    assert (reject["reason"], reject["position"]) == (RejectReason.BAD_FIELD, 1)
+
+
+def test_half_a_surrogate_pair_is_one_reject(tmp_path: Path) -> None:
+    halves = rb'{"id": "1", "text": "Half \ud800."}', rb'{"id": "\udc00", "text": "Half."}'
+    rows, rejects = read(jsonl(tmp_path / "a.jsonl", *halves, {"id": "3", "text": "Whole \U0001f600."}))
+    assert [row["text"] for row in rows] == ["Whole \U0001f600."]
+    assert [(reject["reason"], reject["position"]) for reject in rejects] == [
+        (RejectReason.BAD_JSON, 0),
+        (RejectReason.BAD_JSON, 1),
+    ]
+
+
 def test_parquet_of_nanoseconds_is_read_and_other_columns_are_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     dates = pa.array([1714550400123456789, 1714550400123456789], pa.timestamp("ns", "UTC"))

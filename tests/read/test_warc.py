@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import random
 import uuid
 import zlib
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ from warcio.archiveiterator import ArchiveIterator
 from schemas.errors import RejectReason
 from transforms.read import framing
 from transforms.read.inputs import ReadOptions, plan_inputs
+from transforms.read.rows import raw_table
 from transforms.read.warc import read_warc
 
 HTML = [("Content-Type", "text/html; charset=utf-8")]
@@ -197,6 +199,15 @@ def test_a_damaged_record_is_one_reject_and_the_others_stand(tmp_path: Path, end
     assert reject["reason"] == RejectReason.BAD_RECORD
 
 
+def test_damage_that_lengthens_a_record_before_it_shows_is_one_reject(tmp_path: Path) -> None:
+    unit = bytearray(gzip.compress(of_pages(1)[0].rstrip() + random.Random(1).randbytes(200_000), mtime=0))
+    unit[-8] ^= 1  # of the checksum
+    path = tmp_path / "news.warc.gz"
+    path.write_bytes(unit + packed(of_pages(3), ".warc.gz"))
+    rows, (reject,) = read(path)
+    assert (len(rows), reject["reason"], reject["position"]) == (3, RejectReason.BAD_RECORD, 0)
+
+
 @pytest.mark.parametrize("length", [b"10", b"99999", b"999999999999", b"-5", b"many", b""])
 def test_a_wrong_length_swallows_no_neighbour(tmp_path: Path, length: bytes) -> None:
     records = of_pages(6)
@@ -333,6 +344,16 @@ def test_the_charset_of_the_http_head_comes_before_that_of_the_page(tmp_path: Pa
     made = record("https://a.example/x", body, headers=[("Content-Type", 'text/html; Charset="ISO-8859-1"')])
     (row,), _ = read(write(tmp_path / "news.warc", [made]))
     assert "café" in row["html"]
+
+
+def test_bytes_that_are_no_utf8_are_replaced_in_head_and_page(tmp_path: Path) -> None:
+    made = record("https://a.example/x", b"<p>Cut \xe5\xb1</p>").replace(b"example/x", b"example/\xed\xa0\x80")
+    made = made.replace(b"charset=utf-8", b"charset=utf\xff8")
+    (row,), rejects = read(write(tmp_path / "news.warc", [made]))
+    assert rejects == []
+    raw_table([row]).validate(full=True)
+    assert "\ufffd" in row["url"]
+    assert row["html"].startswith("<p>Cut ")
 
 
 def test_a_large_record_of_another_kind_is_passed_over_in_bounded_memory(tmp_path: Path) -> None:

@@ -219,6 +219,7 @@ def _tokenise(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one pass ove
                         began = at
                         mark = opening | (CAPITAL if kind != data[at] else 0)
                         opening = 0
+                        previous = 0
                     value = states[size]
                     while 0 < kind < 255:
                         if size < _WORD:

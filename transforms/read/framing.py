@@ -76,16 +76,18 @@ def _compressed(units: UnitFile, start: int, stop: int, options: ReadOptions) ->
     if start > LOOK_BACK:
         units.find_unit(start - LOOK_BACK, stop)
     while units.skip_padding() and units.at < stop:
-        at, number = units.at, 0
+        at, number, told = units.at, 0, False
         window = Window(units.unit())
         try:
             for frame in _records(window, None, options):
                 if at >= start:
                     yield frame._replace(position=at + number)
                 number += 1
+                told = frame.fault is not None  # what the damage made of the bytes before it was shown
         except Rejected as fault:
             if at >= start:
-                yield Frame(at + number, fault=fault)
+                if not told:
+                    yield Frame(at + number, fault=fault)
                 wasted += units.at - at + window.at + window.ahead
             if wasted > options.max_skipped_bytes:
                 detail = f"over {wasted} bytes of damaged records: the rest of this piece of the file is given up"
