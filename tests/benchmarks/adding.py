@@ -4,7 +4,7 @@
 
 The articles are `SHARED/eval/make_scale.py`'s, put in order of their dates and dated again so that every day has the
 same number of them: what lies further back than the window is history, the window holds the same in all sizes from 30
-days on. They are told apart by a line of their own, so that more can be made of them than there are. Each dataset is
+days on. Of those over FULL_DAYS days back only the beginning is given, which no later run reads. They are told apart by a line of their own, so that more can be made of them than there are. Each dataset is
 built by runs of CHUNK articles and kept in DIR; then the same new articles are added to each, in turns, three times,
 each time by a command of its own on a copy.
 """
@@ -26,6 +26,7 @@ from typing import Any
 import zstandard
 
 CHUNK = 50_000
+FULL_DAYS, BEGINNING = 62, 400  # days, characters
 TURNS = 3
 BEGIN = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 SOURCE = 100_000  # articles that all others are made of
@@ -52,7 +53,7 @@ def main() -> int:
             make_source(arguments.shared, source)
         largest = max(sizes)
         new = folder / f"new-{largest}.jsonl"
-        write_dated(source, range(largest, largest + arguments.new), arguments.per_day, new)
+        write_dated(source, range(largest, largest + arguments.new), arguments.per_day, new, largest)
         kept = [built(source, folder, size, largest, arguments.per_day) for size in sizes]
         found: list[list[dict[str, float]]] = [[] for _ in sizes]
         for _ in range(TURNS):
@@ -71,14 +72,15 @@ def make_source(shared: Path, target: Path) -> None:
         sink.write(b"\n".join(lines) + b"\n")
 
 
-def write_dated(source: Path, numbers: range, per_day: int, target: Path) -> None:
+def write_dated(source: Path, numbers: range, per_day: int, target: Path, end: int) -> None:
     """Write articles of these numbers; number n is the (n mod SOURCE)-th, of day n / per_day."""
     with target.open("w", encoding="utf-8") as sink:
         for number, line in zip(numbers, cycled(source, numbers.start), strict=False):
             row: dict[str, Any] = json.loads(line)
             day, second = divmod(number, per_day)
             date = BEGIN + dt.timedelta(days=day, seconds=second * 86_400 // per_day)
-            text = f"{row['text']}\n\nFiled under the number {number} of this series."
+            text = row["text"] if number > end - FULL_DAYS * per_day else row["text"][:BEGINNING]
+            text = f"{text}\n\nFiled under the number {number} of this series."
             row |= {"id": str(number), "date": date.isoformat(), "text": text}
             sink.write(json.dumps(row) + "\n")
 
@@ -103,7 +105,7 @@ def built(source: Path, folder: Path, size: int, end: int, per_day: int) -> Path
             making.rename(out)
             break
         given = folder / "chunk.jsonl"
-        write_dated(source, range(start, min(start + CHUNK, end)), per_day, given)
+        write_dated(source, range(start, min(start + CHUNK, end)), per_day, given, end)
         taken = command(given, making)
         print(f"built {min(start + CHUNK, end) - end + size:,} of {size:,}: {taken}", file=sys.stderr, flush=True)
         given.unlink()
