@@ -2,10 +2,11 @@
 
     python tests/benchmarks/adding.py SHARED [--kept 10000,1000000] [--new 2000] [--per-day 1000] [--folder DIR]
 
-The articles are `SHARED/eval/make_scale.py`'s, put in order of their dates and dated again so that every day has the
-same number of them: what lies further back than the window is history, the window holds the same in all sizes from 30
-days on. Of those over FULL_DAYS days back only the beginning is given, which no later run reads. They are told apart by a line of their own, so that more can be made of them than there are. Each dataset is
-built by runs of CHUNK articles and kept in DIR; then the same new articles are added to each, in turns, three times,
+The articles are `SHARED/eval/make_scale.py`'s, put in order of their dates and dated again so that every day has
+the same number of them: what lies further back than the window is history, the window holds the same in all sizes
+from 30 days on. Of those over FULL_DAYS days back only the beginning is given, which no later run reads. They are
+told apart by a line of their own, so that more can be made of them than there are. Each dataset is built
+by runs of CHUNK articles and kept in DIR; then the same new articles are added to each, in turns, three times,
 each time by a command of its own on a copy.
 """
 
