@@ -181,6 +181,13 @@ def kept_articles(kept: Kept) -> pa.Table:
     return load(kept.articles) if kept.articles else KEPT.empty_table()
 
 
+def kept_catalog(kept: Kept) -> pa.Table:
+    """CATALOG rows of the kept articles, in blocks of the state."""
+    articles = kept_articles(kept)
+    modified = pa.nulls(articles.num_rows, CATALOG.field("modified").type)  # they have their versions already
+    return articles.append_column("modified", modified).select(CATALOG.names).cast(CATALOG)
+
+
 def known_labels(kept: Kept) -> pa.Table:
     """LABELLED rows of the articles whose ids are to stay, ascending."""
     return load(kept.labels) if kept.labels else kept_articles(kept).select(LABELLED.names)

@@ -36,9 +36,28 @@ def seen(catalog: pa.Table, kept: Kept) -> Int64Array:
     return found
 
 
-def is_comparable(catalog: pa.Table, kept: Kept) -> NDArray[np.bool_]:
-    """Which articles of a run's catalog later runs compare new ones with."""
+def is_recent(catalog: pa.Table, kept: Kept) -> NDArray[np.bool_]:
+    """Which articles of a run's catalog are themselves as new as the window."""
     return seen(catalog, kept) >= news_after(catalog["published"], kept) - kept.window
+
+
+def is_open(catalog: pa.Table, copies: pa.Table, stories: pa.Table, kept: Kept) -> NDArray[np.bool_]:
+    """Which articles of a run's catalog later runs compare new ones with: those of stories with news in the window.
+
+    Args:
+      catalog: CATALOG, in any order.
+      copies: COPY_LABELS.
+      stories: STORY_LABELS, or no rows where stories are switched off; then copies are what is open.
+      kept: what the run adds to.
+    """
+    at = np.searchsorted(copies["article_id"].to_numpy(), catalog["article_id"].to_numpy())
+    group = copies["copy_id"].to_numpy()[at]
+    if stories.num_rows:
+        group = stories["story_id"].to_numpy()[np.searchsorted(stories["copy_id"].to_numpy(), group)]
+    _, group = np.unique(group, return_inverse=True)
+    alive = np.zeros(group.max(initial=-1) + 1, bool)
+    alive[group[is_recent(catalog, kept)]] = True
+    return alive[group]
 
 
 def _times(published: pa.ChunkedArray) -> Int64Array:

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from schemas import errors
-from schemas.errors import INTERRUPTED, CommitConflict, CopydeskError, WorkerLost
+from schemas.errors import INTERRUPTED, CommitConflict, CopydeskError, SourceAway, WorkerLost
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "docs/deploy"
 BIN = Path(sys.executable).parent
-RETRIED = {CommitConflict.exit_code, WorkerLost.exit_code}
+RETRIED = {CommitConflict.exit_code, WorkerLost.exit_code, SourceAway.exit_code}
 WANT_A_PERSON = {
     error.exit_code for error in vars(errors).values() if isinstance(error, type) and issubclass(error, CopydeskError)
 } - RETRIED

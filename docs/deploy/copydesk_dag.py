@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 PYTHON = "/opt/copydesk/bin/python"  # an environment of its own: Airflow pins other libraries
 NEWS = "/var/spool/news"
 OUT = "/var/lib/copydesk/out"
-NEED_A_PERSON = {1, 2, 3, 4, 6}  # exit codes that another try does not cure; 5 and 7 it does
+NEED_A_PERSON = {1, 2, 3, 4, 6}  # exit codes that another try does not cure; 5, 7 and 8 it does
 
 
 class CopydeskRun(BeamRunPythonPipelineOperator):

@@ -38,8 +38,7 @@ from schemas.blocks import (
     store_new,
 )
 from schemas.ids import stable_hash
-from schemas.state import NOTHING_KEPT, Kept, kept_articles
-from transforms.clean.kept import kept_catalog
+from schemas.state import NOTHING_KEPT, Kept, kept_articles, kept_catalog
 from transforms.match.bare import catalog_of
 from transforms.match.candidates import clone_pairs, group_pairs, pairs_of_bucket, unique_pairs
 from transforms.match.keeping import make_block, plan_blocks, tasks_of

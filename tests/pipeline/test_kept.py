@@ -19,8 +19,8 @@ from schemas.barriers import GatherTable, Merge
 from schemas.blocks import CATALOG, CLEAN, PAIRS, concat, load, new_block, store, store_new
 from schemas.errors import ContractMismatch
 from schemas.files import DataFile, Staged
-from schemas.state import BLOCK_PARTS, KEPT, kept_articles
-from transforms.clean.kept import ReadKept, clean_rows, kept_catalog
+from schemas.state import BLOCK_PARTS, KEPT, kept_articles, kept_catalog
+from transforms.clean.kept import ReadKept, clean_rows
 from transforms.match.bare import catalog_of, match_blocks
 from transforms.match.candidates import FindCandidates
 from transforms.match.options import MatchOptions, SignatureRule

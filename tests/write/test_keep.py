@@ -40,7 +40,7 @@ def test_a_new_text_of_a_page_is_its_next_version(tmp_path: Path) -> None:
     known = latest_of(np.array([80, 70, 60, 0]), kept)
     assert [column.tolist() for column in known] == [[70, 80], [3, 5], [2, 3]]
     new = [(10, 70, 7), (11, 70, 4), (12, 0, 1), (13, 60, None), (14, 60, 2), (15, 0, 1)]
-    rows = catalog([{"article_id": a, "identity": b, "published": c} for a, b, c in new])
+    rows = catalog([{"article_id": a, "identity": b, "modified": c} for a, b, c in new])
     version, supersedes = versions(rows, kept)
     assert version.tolist() == [4, 3, 1, 2, 1, 1]
     assert supersedes.tolist() == [11, 3, 0, 14, 0, 0]

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 
-from schemas.blocks import BLOCK_ROWS, CATALOG, CLEAN, BlockRef, new_block, store
+from schemas.blocks import BLOCK_ROWS, CLEAN, BlockRef, new_block, store
 from schemas.ids import is_among, parse_ids
-from schemas.state import Kept, kept_articles
+from schemas.state import Kept, kept_articles, kept_catalog
 from schemas.tables import ARTICLES
 from transforms.clean.addresses import identity_of
 from transforms.clean.articles import catalog_of
@@ -59,13 +59,6 @@ class ReadKept(beam.PTransform):  # type: ignore[misc]
             "blocks": read | "Blocks" >> beam.Map(_block_of).with_output_types(BlockRef),
             "catalog": read | "Catalog" >> beam.Map(_catalog_of).with_output_types(pa.Table),
         }
-
-
-def kept_catalog(kept: Kept) -> pa.Table:
-    """CATALOG rows of the kept articles, in blocks of the state."""
-    articles = kept_articles(kept)
-    modified = pa.nulls(articles.num_rows, CATALOG.field("modified").type)  # they have their versions already
-    return articles.append_column("modified", modified).select(CATALOG.names).cast(CATALOG)
 
 
 def store_kept(path: str, kept: Kept, scratch: str) -> Iterator[KeptBlock]:

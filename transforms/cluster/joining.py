@@ -24,7 +24,7 @@ from schemas.barriers import Gather
 from schemas.blocks import BlockRef, StoredTable, load, store_new
 from schemas.ids import is_among
 from schemas.state import SIMILAR, Kept, StatePart, kept_articles
-from schemas.window import is_comparable
+from schemas.window import is_recent
 from transforms.cluster import agglomerate, formats, neighbours, similarity, stories
 from transforms.cluster.stories import BLOCK_FEATURES, FIRST_CUT, FIRST_SHARE, Chosen, StoryGraph, StoryOptions
 
@@ -367,7 +367,7 @@ def _remembered(  # noqa: PLR0913, PLR0917 -- what decides on it
     strong = _strongest(*ends, score)
     low, high = np.minimum(*ends)[strong], np.maximum(*ends)[strong]
     made = pa.table([low, high, score[strong].astype(np.float32)], schema=_PAIRS)
-    over = ~is_comparable(catalog, kept)[np.searchsorted(catalog["article_id"].to_numpy(), known.article)]
+    over = ~is_recent(catalog, kept)[np.searchsorted(catalog["article_id"].to_numpy(), known.article)]
     before = kept_articles(kept)
     spoke = before["article_id"].to_numpy()
     spoke = spoke[spoke == before["representative"].to_numpy()]

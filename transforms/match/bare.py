@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from schemas.blocks import CATALOG, PAIRS, BlockRef, concat, load, store_new
-from schemas.state import NOTHING_KEPT, Kept, kept_articles
+from schemas.state import NOTHING_KEPT, Kept, kept_catalog
 from transforms.match.candidates import clone_pairs, group_pairs, pairs_of_bucket, unique_pairs
 from transforms.match.options import GRAM_BUCKETS, MatchOptions
 from transforms.match.signing import count_stored, sign_block, split_block, store_answers, store_documents
@@ -18,7 +18,7 @@ def match_blocks(refs: Sequence[BlockRef], options: MatchOptions, scratch: str, 
     answers = [count_stored(bucket, documents, options, scratch, kept) for bucket in range(GRAM_BUCKETS)]
     frequencies = store_answers(answers, scratch)
     signed = [sign_block(ref, documents, frequencies, options, kept) for ref in refs if ref.rows]
-    entries = concat([catalog_of(refs), kept_articles(kept).select(CATALOG.names).cast(CATALOG)], CATALOG)
+    entries = concat([catalog_of(refs), kept_catalog(kept)], CATALOG)
     catalog = store_new(entries.sort_by("article_id"), scratch, "catalog")
     found = [
         pairs_of_bucket(bucket, signed, catalog, options.hot_articles, kept)[0] for bucket in range(options.key_buckets)
@@ -40,7 +40,7 @@ def catalog_of(refs: Sequence[BlockRef]) -> pa.Table:
             articles["outlet"],
             articles["date_published"],
             articles["words"],
-            articles["date_modified"],
+            pa.nulls(articles.num_rows, CATALOG.field("modified").type),
         ]
         tables.append(pa.table(columns, schema=CATALOG))
     return concat(tables, CATALOG).sort_by("article_id")

@@ -21,7 +21,7 @@ from schemas.barriers import Gather
 from schemas.blocks import BlockRef, StoredTable, concat, load, store, store_new
 from schemas.ids import format_id, stable_hash
 from schemas.state import BLOCK_PARTS, Kept, StateFile, block_name, block_table
-from schemas.window import is_comparable
+from schemas.window import is_open
 from transforms.match.gathering import column, factorise, gather_lists, places_of
 from transforms.match.keys import band_keys, each_once, fingerprint_keys, identity_keys
 from transforms.match.options import GRAM_BUCKETS, PASSAGE, MatchOptions
@@ -60,7 +60,7 @@ class Plan(NamedTuple):
     """What becomes of the blocks."""
 
     sources: StoredTable  # _SOURCES: articles of blocks to be made
-    places: StoredTable  # PLACES: where every comparable article is from now on
+    places: StoredTable  # PLACES: where every open article is from now on
     gone: list[str]  # bases of kept blocks that leave the state
 
 
@@ -68,8 +68,8 @@ class Plan(NamedTuple):
 class KeepBlocks(beam.PTransform):  # type: ignore[misc]
     """Catalog → state blocks, once all parts are stored; gives a dict.
 
-    Takes a dict: `catalog` (one StoredTable of CATALOG rows), `blocks` (signed ones, with what other stages store
-    beside) and whatever else has to be complete first. Gives `files` (StateFile) and `places` (StoredTable of PLACES).
+    Takes a dict: `catalog`, `copies` and `stories` (one StoredTable of labels each) and `blocks` (signed ones, with
+    what other stages store beside). Gives `files` (StateFile) and `places` (StoredTable of PLACES).
     """
 
     options: MatchOptions
@@ -80,13 +80,13 @@ class KeepBlocks(beam.PTransform):  # type: ignore[misc]
     def expand(self, inputs: Mapping[str, beam.PCollection]) -> dict[str, beam.PCollection]:
         """Wire."""
         ready = inputs["blocks"] | "Ready" >> Gather(list)
-        catalog = beam.pvalue.AsSingleton(inputs["catalog"])
+        tables = [beam.pvalue.AsSingleton(inputs[name]) for name in ("catalog", "copies", "stories")]
         plan = (
             inputs["catalog"].pipeline
             | "Once" >> beam.Impulse()
             | "Plan"
             >> beam.Map(
-                plan_stored, catalog, beam.pvalue.AsSingleton(ready), self.kept, self.scratch
+                plan_stored, *tables, beam.pvalue.AsSingleton(ready), self.kept, self.scratch
             ).with_output_types(Plan)
         )
         files = (
@@ -101,20 +101,30 @@ class KeepBlocks(beam.PTransform):  # type: ignore[misc]
         return {"files": files | "Files" >> beam.Flatten(), "places": places}
 
 
-def plan_stored(_once: bytes, catalog: StoredTable, _ready: object, kept: Kept, scratch: str) -> Plan:
-    """`plan_blocks` of a stored catalog, once all blocks are ready."""
-    return plan_blocks(load(catalog.path), kept, scratch)
+def plan_stored(
+    _once: bytes,
+    catalog: StoredTable,
+    copies: StoredTable,
+    stories: StoredTable,
+    _ready: object,
+    kept: Kept,
+    scratch: str,
+) -> Plan:
+    """`plan_blocks` of the articles that stay open, once all blocks are ready."""
+    entries = load(catalog.path)
+    stays = is_open(entries, load(copies.path), load(stories.path), kept)
+    return plan_blocks(entries.filter(pa.array(stays)), kept, scratch)
 
 
 def plan_blocks(catalog: pa.Table, kept: Kept, scratch: str) -> Plan:
     """Decide which articles go to new blocks.
 
     Args:
-      catalog: CATALOG rows, ascending by id: the run's own and all kept ones.
+      catalog: CATALOG rows of all articles that are open, ascending by id.
       kept: what the run adds to.
       scratch: where the plan waits.
     """
-    entries = catalog.select(_SOURCES.names).filter(pa.array(is_comparable(catalog, kept)))
+    entries = catalog.select(_SOURCES.names)
     number, names = factorise(entries["block"])
     known = {ref.base: 0 for ref in kept.blocks}  # open rows
     rows = np.bincount(number, minlength=len(names))

@@ -15,7 +15,7 @@ from schemas.blocks import StoredTable, concat, load, store_new
 from schemas.ids import format_id, is_among, stable_hash
 from schemas.seen import versions
 from schemas.state import KEPT, KEPT_ARTICLES, SEEN, Kept, StateFile, StatePart, block_name, kept_articles
-from schemas.window import is_comparable, seen
+from schemas.window import is_open, seen
 
 Int64Array = NDArray[np.int64]
 
@@ -30,7 +30,7 @@ class KeepArticles(beam.PTransform):  # type: ignore[misc]
 
     Takes a dict of single stored tables: `catalog` (CATALOG, ascending), `copies` (COPY_LABELS), `stories`
     (STORY_LABELS), `texts` (article_id, text: of the run's own articles) and `places` (article_id, block, row: where
-    the articles that stay comparable are from now on).
+    the articles that stay open are from now on).
     """
 
     kept: Kept
@@ -66,7 +66,7 @@ def keep_articles(_once: bytes, kept: Kept, scratch: str, **stored: StoredTable)
 def open_rows(  # noqa: PLR0913 -- the tables that meet here
     catalog: pa.Table, kept: Kept, *, copies: pa.Table, stories: pa.Table, texts: pa.Table, places: pa.Table
 ) -> pa.Table:
-    """KEPT rows of the articles whose story, or copy without stories, has one that is comparable.
+    """KEPT rows of the articles that stay open.
 
     Args:
       catalog: CATALOG, ascending: the run's own and all kept ones.
@@ -74,7 +74,7 @@ def open_rows(  # noqa: PLR0913 -- the tables that meet here
       copies: COPY_LABELS.
       stories: STORY_LABELS, or no rows.
       texts: article_id and text of the run's own articles.
-      places: article_id, block and row, ascending; others have no block, "", and the row -1.
+      places: article_id, block and row of the articles that stay open, ascending.
 
     Returns:
       ascending; `block` is a name.
@@ -87,9 +87,6 @@ def open_rows(  # noqa: PLR0913 -- the tables that meet here
         story = (
             stories["story_id"].take(pa.array(np.searchsorted(stories["copy_id"].to_numpy(), copy))).combine_chunks()
         )
-    _, group = np.unique(story.fill_null(_NONE).to_numpy() if stories.num_rows else copy, return_inverse=True)
-    alive = np.zeros(group.max(initial=-1) + 1, bool)
-    alive[group[is_comparable(catalog, kept)]] = True
     made = {name: catalog[name] for name in ("article_id", "identity", "outlet", "published", "words")}
     at = _at(ids, places["article_id"].to_numpy())
     made["block"] = places["block"].take(at).combine_chunks().fill_null("")
@@ -98,7 +95,8 @@ def open_rows(  # noqa: PLR0913 -- the tables that meet here
     made["seen"] = pa.array(seen(catalog, kept), KEPT.field("seen").type)
     made |= {name: labels[name] for name in labels.column_names[1:]}
     made["story_id"] = story
-    return pa.table([made[name] for name in KEPT.names], schema=KEPT).filter(pa.array(alive[group]))
+    open_ = is_open(catalog, copies, stories, kept)
+    return pa.table([made[name] for name in KEPT.names], schema=KEPT).filter(pa.array(open_))
 
 
 def seen_files(catalog: pa.Table, kept: Kept, scratch: str) -> Iterator[StateFile]:
