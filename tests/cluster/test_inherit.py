@@ -39,6 +39,10 @@ def test_of_merged_ids_of_one_age_the_smaller_stays() -> None:
     assert named([70, 70], [2, 1], [5, 5]) == ([1, 1], {2: 1})
 
 
+def test_of_merged_ids_of_one_age_that_of_most_articles_stays() -> None:
+    assert named([70, 70, 70], [1, 2, 2], [5, 5, 5]) == ([2, 2, 2], {1: 2})
+
+
 def test_on_a_split_the_majority_keeps_the_id() -> None:
     assert named([70, 71, 71], [1, 1, 1]) == ([split(70), 1, 1], {})
 

@@ -1,9 +1,9 @@
 """Ids that stay: groups made by this run take the ids under which earlier runs published their members.
 
 Clustering names a group by its members. `inherit` gives a group that has kept members the id that they are known by:
-of several the oldest, and the others become aliases of it. Where the members of one id fall into several groups, the
-group with most of them keeps it and the others count as new. So every id that was ever published is the id of one
-group, or an alias of one.
+of several the oldest (of equal age, as where no date is known, that of most members), and the others become aliases of
+it. Where the members of one id fall into several groups, the group with most of them keeps it and the others count as
+new. So every id that was ever published is the id of one group, or an alias of one.
 
 The age of an id is the earliest publication among its kept members, not the run that made it: so it does not matter how
 the news was cut into runs.
@@ -99,7 +99,7 @@ def inherit(group: Int64Array, known: Int64Array, age: Int64Array, salt: str) ->
     of, to = np.divmod(met, max(1, len(groups)))
     order = np.lexsort((first, -count, of))  # by id: most members first, of equal groups the smallest member
     heir = to[order][np.unique(of[order], return_index=True)[1]]  # the group that keeps each id
-    order = np.lexsort((ids, born, heir))
+    order = np.lexsort((ids, -np.bincount(which), born, heir))
     named, at = np.unique(heir[order], return_index=True)
     oldest = np.full(len(groups), UNKNOWN)
     oldest[named] = ids[order][at]
