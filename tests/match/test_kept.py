@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from schemas.blocks import COPY_LABELS, STORY_LABELS, BlockRef, StoredTable, concat, load, store_new
 from schemas.few import may_be_among
 from schemas.ids import stable_hash
-from schemas.state import BLOCK_PARTS, KEPT, NOTHING_KEPT, Kept, block_name
-from schemas.window import DAY
+from schemas.state import BLOCK_PARTS, KEPT, NOTHING_KEPT, Kept, block_name, kept_catalog
+from schemas.window import DAY, is_open
 from transforms.match import keeping
 from transforms.match.bare import catalog_of, match_blocks
 from transforms.match.candidates import clone_pairs, pairs_of_bucket, unique_pairs
@@ -46,20 +46,18 @@ def keep(refs: Sequence[BlockRef], folder: Path, kept: Kept = NOTHING_KEPT) -> K
     """What a run over signed blocks leaves for the next one, every article a copy of its own."""
     entries = catalog_of(refs)
     if kept.articles:
-        entries = concat(
-            [entries, load(kept.articles).select(entries.column_names).cast(entries.schema)], entries.schema
-        )
+        entries = concat([entries, kept_catalog(kept)], entries.schema)
     catalog = entries.sort_by("article_id")
-    plan = plan_blocks(catalog, kept, str(folder))
+    ids, stories = catalog["article_id"], STORY_LABELS.empty_table()
+    lone = pa.table([ids, ids, ids, *(pa.nulls(len(ids), kind) for kind in COPY_LABELS.types[3:])], schema=COPY_LABELS)
+    plan = plan_blocks(catalog.filter(pa.array(is_open(catalog, lone, stories, kept))), kept, str(folder))
     blocks = [ref for ref in kept.blocks if ref.base not in plan.gone]
     blocks += [make_block(task, OPTIONS, str(folder)) for task in tasks_of(plan)]
-    ids = catalog["article_id"]
-    lone = pa.table([ids, ids, ids, *(pa.nulls(len(ids), kind) for kind in COPY_LABELS.types[3:])], schema=COPY_LABELS)
     texts = [load(ref.part("signed")).select(["text"]) for ref in refs]
     words = [
         t.add_column(0, "article_id", load(r.part("tokens"))["article_id"]) for t, r in zip(texts, refs, strict=True)
     ]
-    places, stories = load(plan.places.path), STORY_LABELS.empty_table()
+    places = load(plan.places.path)
     rows = open_rows(catalog, kept, copies=lone, stories=stories, texts=pa.concat_tables(words), places=places)
     bases = {block_name(ref.base): ref.base for ref in blocks} | {"": ""}
     based = pa.array([bases[name] for name in rows["block"].to_pylist()], pa.string())
@@ -101,8 +99,9 @@ def test_new_articles_are_counted_paired_and_verified_as_if_all_came_in_one_run(
         kept = keep(old, tmp_path)
         documents = signed(new, kept, tmp_path)
         assert [load(ref.part("signed"))["frequency"].to_pylist() for ref in new] == frequencies
-        based = load(kept.articles).select(catalog_of(new).column_names)
-        catalog = store_new(pa.concat_tables([catalog_of(new), based]).sort_by("article_id"), str(tmp_path), "catalog")
+        catalog = store_new(
+            pa.concat_tables([catalog_of(new), kept_catalog(kept)]).sort_by("article_id"), str(tmp_path), "catalog"
+        )
         found = [pairs_of_bucket(bucket, new, catalog, 6, kept) for bucket in range(OPTIONS.key_buckets)]
         assert unique_pairs([*(p for p, _ in found), clone_pairs(documents, catalog, kept)]).equals(expected)
         order = [("left", "ascending"), ("right", "ascending")]
