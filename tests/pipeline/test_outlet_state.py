@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.cli import main
+from schemas.state import BLOCK_PARTS, block_table
 
 pytestmark = pytest.mark.whole
 
@@ -58,7 +59,8 @@ def test_a_later_run_knows_what_an_earlier_one_learned(out: Path) -> None:
 
 def test_the_manifest_lists_the_state_and_old_files_stay_with_their_snapshot(out: Path) -> None:
     files = manifest(out)["state"]
-    assert [file["table"] for file in files] == ["links", "outlet_articles", "outlet_lines"]
+    tables = {"kept", "links", "outlet_articles", "outlet_lines", "seen", "similar", *map(block_table, BLOCK_PARTS)}
+    assert {file["table"] for file in files} == tables
     assert all((out / file["path"]).stat().st_size == file["bytes"] for file in files)
     first = json.loads((out / "manifests/000001.json").read_text())["state"]
     assert all((out / file["path"]).exists() for file in first)
