@@ -55,8 +55,8 @@ class StoryOptions:
 
     enabled: bool = True  # off: no article has a story, and the table is empty
     cut: float = 0.04  # least link at which two groups become one; .03 to .045 score alike
-    join: float = 0.05  # the same where one of them is a story that an earlier run published
-    merge: float = 0.2  # and where both are: the articles of one change their story then
+    join: float = 0.055  # the same where one of them is a story that an earlier run published
+    merge: float = 0.2  # and where both are, unless one is a fragment: the articles of one change their story then
     neighbours: int = 30  # candidates of an article
     floor: float = 0.02  # least similarity of a candidate
     crowd_share: float = 0.5  # how much of the crowding of two neighbourhoods is taken from a similarity
