@@ -218,7 +218,7 @@ def _nearest_kept(
         if len(here):
             number = np.full(part.num_rows, -1)
             number[known.row[here] - start] = here
-            search.meet(neighbours.heaviest(stories.mapped_vectors(part)), number)
+            search.meet(stories.mapped_heavy(part), number)
         start += part.num_rows
     return search.pairs()
 
