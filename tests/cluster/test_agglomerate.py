@@ -86,7 +86,12 @@ def test_an_article_paired_with_itself_is_linked_to_no_other_story() -> None:
 
 
 def by_trying_all(
-    edges: dict[tuple[int, int], float], sizes: list[float], within: list[float], kept: list[int], cuts: list[float]
+    edges: dict[tuple[int, int], float],
+    sizes: list[float],
+    within: list[float],
+    kept: list[int],
+    rank: list[int],
+    cuts: list[float],
 ) -> list[int]:
     """Agglomeration of units by comparing every pair of clusters after every merge."""
     groups = [[unit] for unit in range(len(sizes))]
@@ -100,12 +105,20 @@ def by_trying_all(
         power = 1.3 * min(1, max(0, ((n * m) ** 0.5 - 6) / 19))
         return between(one, other) / (n * m) * (n * n / w * m * m / v) ** (power / 2)
 
+    def cut(one: list[int], other: list[int]) -> float:
+        counts = [sum(kept[unit] for unit in group) for group in (one, other)]
+        if not all(counts):
+            return cuts[any(counts)]
+        named = [min(rank[unit] for unit in group if kept[unit]) for group in (one, other)]
+        goes, stays = counts if named[0] > named[1] else counts[::-1]
+        return cuts[1 if stays >= 8 * goes else 2]
+
     while True:
         found = [
             (link(one, other), i, j)
             for i, one in enumerate(groups)
             for j, other in enumerate(groups)
-            if i < j and link(one, other) >= cuts[any(kept[u] for u in one) + any(kept[u] for u in other)]
+            if i < j and link(one, other) >= cut(one, other)
         ]
         if not found:
             return [min(group) for unit in range(len(sizes)) for group in groups if unit in group]
@@ -119,11 +132,11 @@ def test_units_become_what_trying_all_pairs_makes_of_them(nodes: int, seed: int)
     edges = {(a, b): rng.uniform(0.01, 40) for a in range(nodes) for b in range(a + 1, nodes) if rng.random() < 0.7}
     sizes = rng.choice([1.0, 1.0, 2.0, 9.0, 30.0], nodes)
     within = sizes * rng.uniform(1, sizes)
-    kept = rng.integers(0, 2, nodes).astype(np.int8)
-    cuts = np.array([0.04, 0.1, 0.6])
+    published = (sizes * rng.integers(0, 2, nodes)).astype(np.int32)
+    units = sizes, within, published, rng.permutation(nodes).astype(np.int32), np.array([0.04, 0.1, 0.6])
     ends = np.array(list(edges), np.int32).reshape(-1, 2).T.copy()
-    label, weakest = agglomerate_units(*ends, np.array(list(edges.values()), np.float64), sizes, within, kept, cuts)
-    assert label.tolist() == by_trying_all(edges, *(each.tolist() for each in (sizes, within, kept, cuts)))
+    label, weakest = agglomerate_units(*ends, np.array(list(edges.values()), np.float64), *units)
+    assert label.tolist() == by_trying_all(edges, *(each.tolist() for each in units))
     assert (weakest >= 0.04).all()
 
 

@@ -13,6 +13,7 @@ Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
 
 _POWER, _SMALL, _RAMP = 1.3, 6.0, 19.0
+_TIMES = 8  # as large as a fragment of it; 5 and 10 score alike
 
 
 @nb.njit(cache=True, nogil=True)
@@ -46,7 +47,17 @@ def agglomerate(
       shape (nodes,) each.
     """
     ones = np.ones(nodes)
-    return agglomerate_units(left, right, weight, ones, ones, np.zeros(nodes, np.int8), np.full(3, cut))
+    nothing = np.zeros(nodes, np.int32)
+    return agglomerate_units(left, right, weight, ones, ones, nothing, nothing, np.full(3, cut))
+
+
+@nb.njit(cache=True, nogil=True)
+def _which(known: int, other: int, rank: int, other_rank: int) -> int:
+    """Which cut counts for two clusters, see `agglomerate_units`."""
+    if not (known and other):
+        return 1 if known or other else 0
+    goes, stays = (known, other) if rank > other_rank else (other, known)
+    return 1 if stays >= _TIMES * goes else 2
 
 
 @nb.njit(cache=True, nogil=True)
@@ -56,7 +67,8 @@ def agglomerate_units(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one 
     between_units: Float64Array,
     sizes: Float64Array,
     within: Float64Array,
-    kept: NDArray[np.int8],
+    kept: Int32Array,
+    rank: Int32Array,
     cuts: Float64Array,
 ) -> tuple[Int64Array, Float64Array]:
     """The same for clusters that some articles form already, and that nothing splits.
@@ -67,8 +79,10 @@ def agglomerate_units(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one 
       between_units: sums of the similarities between the articles of two units, above 0.
       sizes: articles of each unit, shape (units,).
       within: W of each, as in `_link`; 1 for an article.
-      kept: 1 for units that were published as they are, else 0.
-      cuts: least links of two clusters of which none, one or both hold a kept unit.
+      kept: published articles of each unit, 0 for new ones.
+      rank: of each unit that was published, distinct: of two that merge that of the lower rank keeps its name.
+      cuts: least links of two clusters of which none, one or both hold published articles. Of two that do the second
+        counts where that whose name goes holds an eighth of the other's articles or less: few change their story then.
 
     Returns:
       the smallest unit of each unit's cluster, and the lowest link at which that was joined.
@@ -81,9 +95,9 @@ def agglomerate_units(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one 
     head = np.full(2 * nodes, -1, np.int32)
     size = np.ones(2 * nodes, np.float64)
     inside = np.ones(2 * nodes, np.float64)  # W
-    known = np.zeros(2 * nodes, np.int8)
+    known, named = np.zeros(2 * nodes, np.int32), np.zeros(2 * nodes, np.int32)
     for unit in range(nodes):
-        size[unit], inside[unit], known[unit] = sizes[unit], within[unit], kept[unit]
+        size[unit], inside[unit], known[unit], named[unit] = sizes[unit], within[unit], kept[unit], rank[unit]
     weakest = np.ones(2 * nodes, np.float64)
     alive = np.ones(2 * nodes, np.bool_)
     parent = np.full(2 * nodes, -1, np.int32)
@@ -97,7 +111,7 @@ def agglomerate_units(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one 
         _enter(entry_to, entry_sum, entry_next, head, used + 1, b, a, between_units[at])
         used += 2
         link = _link(between_units[at], size[a], size[b], inside[a], inside[b])
-        if link >= cuts[known[a] + known[b]]:
+        if link >= cuts[_which(known[a], known[b], named[a], named[b])]:
             _push(links, ends, waiting, link, (np.int64(a) << 32) | np.int64(b))
             waiting += 1
     sums = np.zeros(2 * nodes, np.float64)
@@ -131,7 +145,8 @@ def agglomerate_units(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one 
         weakest[new] = min(strongest, weakest[a], weakest[b])
         size[new] = size[a] + size[b]
         inside[new] = inside[a] + inside[b] + 2.0 * between
-        known[new] = known[a] | known[b]
+        known[new] = known[a] + known[b]
+        named[new] = min(named[a], named[b]) if known[a] and known[b] else named[a] if known[a] else named[b]
         if used + 2 * count > room:
             room = 2 * (used + 2 * count)
             entry_to, entry_sum, entry_next = _grown(entry_to, room), _grown(entry_sum, room), _grown(entry_next, room)
@@ -143,7 +158,7 @@ def agglomerate_units(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 -- one 
             _enter(entry_to, entry_sum, entry_next, head, used + 1, c, new, sums[c])
             used += 2
             link = _link(sums[c], size[new], size[c], inside[new], inside[c])
-            if link >= cuts[known[new] + known[c]]:
+            if link >= cuts[_which(known[new], known[c], named[new], named[c])]:
                 _push(links, ends, waiting, link, (np.int64(c) << 32) | np.int64(new))
                 waiting += 1
             sums[c] = 0.0

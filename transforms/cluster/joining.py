@@ -1,9 +1,10 @@
 """Stories upon kept ones: new articles among themselves and towards those that earlier runs published.
 
 A published story is never split. New articles join one over a stricter cut (`StoryOptions.join`) than they join each
-other, and two of them become one only over a far higher one (`StoryOptions.merge`). So what a reader has seen stays;
-what that costs, and what else was tried, is in docs/decisions/0031-stories-upon-kept-ones.md. Only new articles ask
-for neighbours. The similarities of kept ones come from the state table SIMILAR, those of new ones are added to it.
+other, and so do fragments: published stories that are younger than another and hold an eighth of its articles or less.
+Others become one only over a far higher cut (`StoryOptions.merge`). So what a reader has seen stays; what that costs,
+and what else was tried, is in docs/decisions/0031-stories-upon-kept-ones.md. Only new articles ask for neighbours. The
+similarities of kept ones come from the state table SIMILAR, those of new ones are added to it.
 
 All work that grows with the kept articles is one pass over arrays: some microseconds an article.
 """
@@ -32,6 +33,7 @@ Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
 
 _STORED = 16  # pairs of an article that later runs remember
+_NEVER = np.iinfo(np.int64).max
 _UNKNOWN = -1  # story of an article that none published
 _PAIRS = pa.schema(SIMILAR.fields)
 
@@ -77,6 +79,7 @@ class Copies(NamedTuple):
     copy: Int64Array
     row: Int64Array  # in the features of all blocks, one after the other; -1 where they are no longer stored
     block: NDArray[np.int32]  # which
+    born: Int64Array  # when the first article of that story was published
     story: Int64Array  # that it was published in, or _UNKNOWN: it asks for neighbours
 
 
@@ -167,10 +170,15 @@ def _representatives(
     earlier = kept_articles(kept)
     spoke = earlier["article_id"].to_numpy() == earlier["representative"].to_numpy()
     before = earlier["article_id"].to_numpy()[spoke]
-    story = np.full(len(article), _UNKNOWN)
+    story, born = np.full(len(article), _UNKNOWN), np.zeros(len(article), np.int64)
     here = is_among(article, before)
-    story[here] = earlier["story_id"].fill_null(_UNKNOWN).to_numpy()[spoke][np.searchsorted(before, article[here])]
-    return Copies(article, copy, row, block, story)
+    at = np.searchsorted(before, article[here])
+    stories_of = earlier["story_id"].fill_null(_UNKNOWN).to_numpy()
+    _, back = np.unique(stories_of, return_inverse=True)
+    first = np.full(len(stories_of), _NEVER)
+    np.minimum.at(first, back, earlier["published"].cast(pa.int64()).fill_null(_NEVER).to_numpy())
+    story[here], born[here] = stories_of[spoke][at], first[back][spoke][at]
+    return Copies(article, copy, row, block, born, story)
 
 
 def _changed(copies: pa.Table, known: Copies, kept: Kept) -> Int64Array:
@@ -210,7 +218,7 @@ def _nearest_kept(
         if len(here):
             number = np.full(part.num_rows, -1)
             number[known.row[here] - start] = here
-            search.meet(neighbours.heaviest(stories.mapped_vectors(part)), number)
+            search.meet(stories.mapped_heavy(part), number)
         start += part.num_rows
     return search.pairs()
 
@@ -243,14 +251,15 @@ def _joined(  # noqa: PLR0913, PLR0917 -- one pass: what is near, how crowded th
     ends = np.concatenate([pairs.left, a]), np.concatenate([pairs.right, b])
     crowd = _each_once(*ends, np.concatenate([score, stored]))
     setting = (options.crowd_nearest, options.crowd_absent)
-    kept = story != _UNKNOWN
+    kept, born = story != _UNKNOWN, known.born[nodes]
     link = similarity.scale_locally(*crowd, label, *setting, FIRST_SHARE)
     first = _graph(among, crowd, link)
-    label[:count] = group_upon(first, label[:count], kept, np.array([FIRST_CUT, FIRST_CUT, options.merge]))[0]
+    cuts = np.array([FIRST_CUT, FIRST_CUT, options.merge])
+    label[:count] = group_upon(first, label[:count], kept, born, cuts)[0]
     link = similarity.scale_locally(*crowd, label, *setting, options.crowd_share)
     graph = _graph(among, crowd, link)
     cuts = np.array([options.cut, options.join, options.merge])
-    return graph, *group_upon(graph, _labels(story), kept, cuts)
+    return graph, *group_upon(graph, _labels(story), kept, born, cuts)
 
 
 def _each_once(
@@ -280,7 +289,7 @@ def _labels(story: Int64Array) -> Int64Array:
 
 
 def group_upon(
-    graph: StoryGraph, label: Int64Array, kept: NDArray[np.bool_], cuts: Float64Array
+    graph: StoryGraph, label: Int64Array, kept: NDArray[np.bool_], born: Int64Array, cuts: Float64Array
 ) -> tuple[Int64Array, Float64Array]:
     """Stories of a graph of which some are made already, as labels, and the lowest link of each.
 
@@ -291,7 +300,8 @@ def group_upon(
       graph: articles and links.
       label: the kept story of each, as its first article; new articles are alone.
       kept: which articles were published, and with that label.
-      cuts: least links of two groups of which none, one or both were.
+      born: when the story of each came, any number for new ones.
+      cuts: as `agglomerate.agglomerate_units` has them.
     """
     late = formats.is_late(graph.articles["format"].to_numpy())
     units, unit = np.unique(label, return_inverse=True)
@@ -303,10 +313,13 @@ def group_upon(
     low, high = np.minimum(a, b)[~inside], np.maximum(a, b)[~inside]
     met, back = np.unique(low * len(units) + high, return_inverse=True)
     between = np.bincount(back, weight[~inside], len(met))
-    is_kept = np.zeros(len(units), np.int8)
-    is_kept[unit[kept]] = 1
+    published = np.bincount(unit[kept], minlength=len(units)).astype(np.int32)
+    since = np.zeros(len(units), np.int64)
+    since[unit] = born
+    rank = np.empty(len(units), np.int32)
+    rank[np.lexsort((-published, since))] = np.arange(len(units))
     ends = (met // len(units)).astype(np.int32), (met % len(units)).astype(np.int32)
-    joined, weakest = agglomerate.agglomerate_units(*ends, between, size, within, is_kept, cuts)
+    joined, weakest = agglomerate.agglomerate_units(*ends, between, size, within, published, rank, cuts)
     out, lowest = units[joined][unit], np.ones(len(label))
     lowest[out] = np.minimum(weakest[unit], lowest[out])
     mean = agglomerate.mean_links(label, graph.left, graph.right, graph.link)

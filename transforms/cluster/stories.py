@@ -32,6 +32,9 @@ BLOCK_FEATURES = pa.schema(  # part `features` of a block: of every article, bef
         pa.field("terms", pa.list_(pa.uint32()), nullable=False),  # similarity.Vectors
         pa.field("lead", pa.list_(pa.float32()), nullable=False),
         pa.field("body", pa.list_(pa.float32()), nullable=False),
+        pa.field("heavy_terms", pa.list_(pa.uint32()), nullable=False),  # neighbours.heaviest of them: what later
+        pa.field("heavy_lead", pa.list_(pa.float32()), nullable=False),  # runs read of every kept article
+        pa.field("heavy_body", pa.list_(pa.float32()), nullable=False),
         pa.field("headline", pa.uint16(), nullable=False),  # similarity.headline_terms
         pa.field("format", pa.uint8(), nullable=False),  # FORMAT_CODES
         pa.field("names", pa.list_(pa.string()), nullable=False),  # words.Words
@@ -42,7 +45,7 @@ BLOCK_FEATURES = pa.schema(  # part `features` of a block: of every article, bef
 )
 FEATURES = BLOCK_FEATURES.insert(0, pa.field("copy_id", pa.int64(), nullable=False))  # of those that represent a copy
 
-_VECTORS = ["terms", "lead", "body"]
+_VECTORS, _HEAVY = ["terms", "lead", "body"], ["heavy_terms", "heavy_lead", "heavy_body"]
 FIRST_SHARE, FIRST_CUT = 0.25, 0.08  # crowding and cut while no story is known; a cut of .07 or .09 scores less
 LATE_MATES = 10.0  # as many as make a neighbourhood (`crowd_nearest`); 3 to 15 score alike, 30 lower
 
@@ -55,8 +58,8 @@ class StoryOptions:
 
     enabled: bool = True  # off: no article has a story, and the table is empty
     cut: float = 0.04  # least link at which two groups become one; .03 to .045 score alike
-    join: float = 0.05  # the same where one of them is a story that an earlier run published
-    merge: float = 0.2  # and where both are: the articles of one change their story then
+    join: float = 0.055  # the same where one of them is a story that an earlier run published
+    merge: float = 0.2  # and where both are, unless one is a fragment: the articles of one change their story then
     neighbours: int = 30  # candidates of an article
     floor: float = 0.02  # least similarity of a candidate
     crowd_share: float = 0.5  # how much of the crowding of two neighbourhoods is taken from a similarity
@@ -125,8 +128,11 @@ def features_of(articles: pa.Table, options: StoryOptions) -> pa.Table:
     head, text = tokenise(headlines), tokenise(texts, options.text_terms)
     vectors = similarity.vectors(head, text, background())
     days = events.days_of(articles)
-    offsets = pa.array(vectors.offsets, pa.int32())
-    lists = [pa.ListArray.from_arrays(offsets, pa.array(values)) for values in vectors[:3]]
+    lists = [
+        pa.ListArray.from_arrays(pa.array(told.offsets, pa.int32()), pa.array(values))
+        for told in (vectors, neighbours.heaviest(vectors))
+        for values in told[:3]
+    ]
     headline = pa.array(similarity.headline_terms(head, vectors))
     form = pa.array(formats.formats_of(headlines))
     told = words.words_of(headlines, texts, head, text, vectors)
@@ -166,7 +172,7 @@ def chosen(table: pa.Table, rows: Int64Array, copy_ids: Int64Array) -> Chosen:
       copy_ids: of these.
     """
     order = np.lexsort((copy_ids, table["last_day"].to_numpy()[rows]))
-    told = [name for name in BLOCK_FEATURES.names if name not in _VECTORS]
+    told = [name for name in BLOCK_FEATURES.names if name not in {*_VECTORS, *_HEAVY}]
     articles = table.select(told).take(pa.array(rows[order])).combine_chunks()
     articles = articles.add_column(0, FEATURES.field(0), pa.array(copy_ids[order]))
     return Chosen(articles, _vectors(table, rows[order]), order)
@@ -215,12 +221,12 @@ def _strong(
     return pairs.left[strong], pairs.right[strong], link[strong]
 
 
-def mapped_vectors(part: pa.Table) -> similarity.Vectors:
-    """The vectors of all rows of one block, not copied."""
-    part = part.select(_VECTORS).combine_chunks()
+def mapped_heavy(part: pa.Table) -> similarity.Vectors:
+    """The heaviest terms of all rows of one block (BLOCK_FEATURES), not copied."""
+    part = part.select(_HEAVY).combine_chunks()
     offsets = np.zeros(part.num_rows + 1, np.int64)
-    np.cumsum(pc.list_value_length(part["terms"]).to_numpy(), out=offsets[1:])
-    terms, lead, body = (part[name].combine_chunks().flatten().to_numpy() for name in _VECTORS)
+    np.cumsum(pc.list_value_length(part["heavy_terms"]).to_numpy(), out=offsets[1:])
+    terms, lead, body = (part[name].combine_chunks().flatten().to_numpy() for name in _HEAVY)
     return similarity.Vectors(terms, lead, body, offsets)
 
 
