@@ -20,7 +20,7 @@ import time
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.commit import Attempt, Dataset, is_owned, live_bases
 from pipeline.manifests import Manifest, Manifests, conflict, encode
@@ -150,7 +150,7 @@ class RemoteDataset(Dataset):
         Raises:
           FileNotFoundError: it is gone.
         """
-        path = self.root / "staging" / f"{uuid.uuid4().hex}.parquet"
+        path = self.root / "staging" / f"{uuid.uuid4().hex}{PurePosixPath(file.path).suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._bucket.download(file.path, path)
