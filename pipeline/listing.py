@@ -63,7 +63,7 @@ def numbered(staged: Sequence[DataFile], others: Sequence[DataFile]) -> list[Dat
     dated = {file.table for file in (*(file for file in staged if file.rows), *others) if file.partition != UNDATED}
     parts = Counter[tuple[str, str]]()
     kept = []
-    for file in sorted(staged):
+    for file in sorted(staged, key=lambda each: (each.table, each.partition, each.part, each.sha256)):
         if file.rows or file.table not in dated:
             kept.append(file._replace(part=parts[file.table, file.partition]))
             parts[file.table, file.partition] += 1
