@@ -1,7 +1,7 @@
 """Steps that wait for all of a collection: what is gathered, grouped or merged travels as places in scratch."""
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -49,19 +49,26 @@ class GatherTable(beam.PTransform):  # type: ignore[misc]
 
 @dataclass(eq=False)
 class Merge(beam.PTransform):  # type: ignore[misc]
-    """Collections of one type → one that may be read as a side input.
+    """Collections of one type → one, complete before anybody sees any of it.
 
-    FnApiRunner reads a side input that several stages fill, a Flatten or what is made of one, as soon as *one* of them
-    is done (Beam 2.77, `WatermarkManager.set_produced_watermark`); what comes out of a shuffle is complete.
+    Instead of a Flatten: FnApiRunner takes what several stages fill for complete as soon as *one* of them is done
+    (Beam 2.77, `WatermarkManager.set_produced_watermark`), also behind a shuffle. A step waits for each of its side
+    inputs, and each of these is filled by one stage. The elements must be small: they pass through one worker.
     """
 
     kind: Any
 
     @beam.typehints.no_annotations  # Beam warns of hints that are tuples
-    def expand(self, collections: Iterable[beam.PCollection]) -> beam.PCollection:
+    def expand(self, collections: Sequence[beam.PCollection]) -> beam.PCollection:
         """Wire."""
-        shuffled = collections | "Flatten" >> beam.Flatten() | "Complete" >> beam.Reshuffle()
-        return shuffled | "Each" >> beam.Map(_itself).with_output_types(self.kind)
+        sides = [beam.pvalue.AsIter(each) for each in collections]
+        merged = collections[0].pipeline | "Once" >> beam.Impulse() | "All" >> beam.FlatMap(_elements, *sides)
+        return merged | "Spread" >> beam.Reshuffle() | "Each" >> beam.Map(_itself).with_output_types(self.kind)
+
+
+def _elements(_once: bytes, *collections: Iterable[Any]) -> Iterator[Any]:
+    for collection in collections:
+        yield from collection
 
 
 def _itself(element: Any) -> Any:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from schemas.barriers import GatherTable, GroupBuckets, StoreBuckets
+from schemas.barriers import GatherTable, GroupBuckets, Merge, StoreBuckets
 from schemas.blocks import CATALOG, CLEAN, PARSED, REJECTED, BlockRef, StoredTable, concat, load, new_block, store
 from schemas.seen import is_seen
 from schemas.state import NOTHING_KEPT, OUTLET_BUCKETS, EarlierRuns, Kept, StatePart
@@ -127,7 +127,7 @@ class CleanArticles(beam.PTransform):  # type: ignore[misc]
         return {
             "blocks": labelled | "Blocks" >> beam.Map(_block_of).with_output_types(BlockRef),
             "catalog": labelled | "Catalog" >> beam.Map(_catalog_of).with_output_types(pa.Table),
-            "rejects": refused | "Rejects" >> beam.Flatten(),
+            "rejects": refused | "Rejects" >> Merge(pa.Table),
             "state": learned | "State" >> beam.FlatMap(_state_of).with_output_types(StatePart),
         }
 

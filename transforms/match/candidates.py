@@ -22,7 +22,7 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 from numpy.typing import NDArray
 
-from schemas.barriers import Gather, GroupBuckets, StoreBuckets
+from schemas.barriers import BucketPart, Gather, GroupBuckets, Merge, StoreBuckets
 from schemas.blocks import BlockRef, StoredTable, load, store_new
 from schemas.ids import is_among
 from schemas.state import NOTHING_KEPT, Kept, kept_articles
@@ -73,7 +73,7 @@ class FindCandidates(beam.PTransform):  # type: ignore[misc]
         )
         return (
             (keyed, clones)
-            | "Flatten" >> beam.Flatten()
+            | "Both" >> Merge(tuple[int, BucketPart])
             | "Bucket" >> GroupBuckets()
             | "Unique" >> beam.Map(unique_of_bucket).with_output_types(pa.Table)
             | "Group" >> Gather(store_grouped, (self.scratch,))

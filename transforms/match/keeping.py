@@ -17,7 +17,7 @@ import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
-from schemas.barriers import Gather
+from schemas.barriers import Gather, Merge
 from schemas.blocks import BlockRef, StoredTable, concat, load, store, store_new
 from schemas.ids import format_id, stable_hash
 from schemas.state import BLOCK_PARTS, Kept, StateFile, block_name, block_table
@@ -98,7 +98,7 @@ class KeepBlocks(beam.PTransform):  # type: ignore[misc]
             plan | "Gone" >> beam.FlatMap(gone_files).with_output_types(StateFile),
         )
         places = plan | "Places" >> beam.Map(lambda each: each.places).with_output_types(StoredTable)
-        return {"files": files | "Files" >> beam.Flatten(), "places": places}
+        return {"files": files | "Files" >> Merge(StateFile), "places": places}
 
 
 def plan_stored(
