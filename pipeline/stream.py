@@ -8,13 +8,12 @@ these windows is that of the ticks: it is the rhythm of commits. The time of art
 comes late joins the copy and the story that its date belongs to.
 """
 
+import functools
 import logging
 import shutil
-import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,14 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 from apache_beam.transforms.window import FixedWindows, GlobalWindows
 from rich.console import Console
 
+from pipeline.committer import committer
 from pipeline.config import Config
 from pipeline.engine import interruptible, new_pipeline, pipeline_options
 from pipeline.engines import Engine, canceller
 from pipeline.failures import explained
 from pipeline.places import dataset_at
 from pipeline.polling import Asked, open_sources
-from pipeline.run import Request, refused_table, run
+from pipeline.run import Request, refused_table
 from pipeline.steps import MOST_WAITING, Part, Position, accept, caught_up, packed, worth_waiting
 from pipeline.ticks import Ticks
 from schemas.blocks import store_new
@@ -46,8 +46,6 @@ from transforms.read.sources import source_of
 _POLLS = 4  # of each source in a window
 _LONGEST_TICK = 1.0  # seconds: a checkpoint waits for it
 _ONE = "dataset"  # the key of all commits
-_committing = threading.Lock()  # where workers are threads of the driver, it waits for a commit that has begun
-_stopping = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -91,9 +89,7 @@ def stream_until_stopped(stream: Stream, console: Console) -> None:
                 build_stream(pipeline, [source.uri for source in opened], stream, str(attempt.scratch))
                 console.print(f"streaming into {dataset.name}; Ctrl-C or SIGTERM ends it")
         except KeyboardInterrupt:
-            _stopping.set()
-            with _committing:
-                console.print(f"stopped: snapshot {dataset.newest()}")
+            console.print(f"stopped: snapshot {dataset.newest()}")
 
 
 def build_stream(pipeline: beam.Pipeline, uris: Sequence[str], stream: Stream, scratch: str) -> beam.PCollection:
@@ -233,7 +229,7 @@ class _Commit(beam.DoFn):  # type: ignore[misc]
         state: Any = beam.DoFn.StateParam(WAITING),  # noqa: B008 -- Beam's way
     ) -> None:
         parts = [*(state.read() or ()), *element[1]]
-        if parts and not _stopping.is_set():  # Flink tells of windows that expire, too
+        if parts:  # Flink tells of windows that expire, too
             state.write(commit_steps(parts, self._stream))
 
 
@@ -241,17 +237,17 @@ def commit_steps(parts: Sequence[Part], stream: Stream) -> tuple[Part, ...]:
     """Commit what can be; give the parts that have to wait.
 
     Raises:
-      CommitConflict, StorageFailed, ContractMismatch: as `run`.
+      RuntimeError, WorkerLost: the run failed.
     """
-    there = [part for part in parts if all(Path(block.uri).exists() for block in part.blocks)]
-
-    def asking(committed: Mapping[str, Cursor]) -> Asked:
-        return accept(there, committed).asked
-
+    there = tuple(part for part in parts if all(Path(block.uri).exists() for block in part.blocks))
+    asking = functools.partial(_asked, there)
     request = Request((), stream.output, stream.config, {}, sources=(), following={}, graceful=True, asking=asking)
-    with _committing, ThreadPoolExecutor(1) as alone:  # Beam keeps what a bundle is about by thread: this is another bundle's
-        committed = alone.submit(run, request).result().cursors or {}
+    committed = committer().run(request)
     waiting = worth_waiting(accept(there, committed).waiting, committed, time.time(), stream.lateness)
     for folder in {part.folder for part in parts} - {part.folder for part in waiting}:
         shutil.rmtree(folder, ignore_errors=True)
     return waiting
+
+
+def _asked(parts: Sequence[Part], committed: Mapping[str, Cursor]) -> Asked:
+    return accept(parts, committed).asked
