@@ -19,7 +19,11 @@ from schemas.errors import INTERRUPTED, CopydeskError, UsageError
 
 _BEAM_FLAGS: list[str] = []  # what stood behind `--`
 _NO_PLACE = "no locator available"  # numba's words
-_NOTES = ("apitools not found", "No semi_persistent_directory found")  # Google's client; classes of the main module
+_NOTES = (
+    "apitools not found",
+    "No semi_persistent_directory found",
+    "Unparseable argument",
+)  # Google's client; classes of the main module; options of Flink alone
 
 app = typer.Typer(
     add_completion=False,

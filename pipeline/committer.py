@@ -1,8 +1,8 @@
 """Committer: runs that are carried out in a process of their own, one after the other.
 
-A run inside of a worker would share its process with the worker's own bundles, and Beam's workers share what they keep
-of bundles by process: seen with Beam 2.77, a run inside of a LOOPBACK worker of Prism lost rows. The process ends with
-the one that started it, whatever became of that: its standard input ends then.
+A run inside of a worker would share its process with the bundles of the stream: Beam keeps options, caches and the
+state of bundles by process, and one interpreter would do both by turns. The process ends with the one that started it,
+whatever became of that: its standard input ends then.
 """
 
 import functools

@@ -60,7 +60,7 @@ class _Tick(beam.DoFn):  # type: ignore[misc]
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
+    @beam.DoFn.unbounded_per_element()
     def process(
         self,
         _begin: bytes,

@@ -104,14 +104,16 @@ def test_prism_streams_what_one_run_makes(prism: Path, articles: Path, expected:
     assert rejects(out) == rejects(expected)
 
 
-def test_a_driver_killed_on_prism_goes_on_where_it_was(prism: Path, articles: Path, expected: Path, watched: Path) -> None:
+def test_a_driver_killed_on_prism_goes_on_where_it_was(
+    prism: Path, articles: Path, expected: Path, watched: Path
+) -> None:
     out, log = watched.parent / "out", watched.parent / "log"
     flags = ["--runner", "PrismRunner", "--", f"--prism_location={prism}"]
     move(articles, watched, 0, 1)
     with streaming(watched, out, flags, log) as stream:
         begun(out, stream)
         move(articles, watched, 2, 3)
-        until(lambda: any(out.glob("staging/*/scratch/step-*/*.arrow")), "something read", lambda: stream.poll() is None)
+        until(lambda: any(out.glob("staging/*/scratch/step-*/*.arrow")), "a block", lambda: stream.poll() is None)
         stream.kill()
     move(articles, watched, 4)
     with streaming(watched, out, flags, log) as stream:

@@ -15,8 +15,8 @@ from pipeline.run import Request, run
 from pipeline.steps import Part, Position, accept, caught_up, key_of, packed, worth_waiting
 from pipeline.stream import Stream, ask_for_step, commit_steps, read_part
 from schemas.blocks import RAW, REJECTED, open_batches
-from schemas.errors import SourceAway
-from transforms.read.inputs import InputFile, ReadOptions, Refused, RejectReason, WorkItem
+from schemas.errors import RejectReason, SourceAway
+from transforms.read.inputs import InputFile, ReadOptions, Refused, WorkItem
 from transforms.read.source import Cursor, Polled
 
 START: Cursor = {}
@@ -203,7 +203,12 @@ def test_a_commit_makes_what_a_run_makes_and_repeated_does_nothing(
     item = WorkItem("jsonl", (InputFile(str(given), given.stat().st_size),))
     _, found = ask_for_step(Given(Polled((item,), (), at(1))), caught_up(None, START, 0.0, 1.0), str(tmp_path))
     (part,) = [part for each in found for _, part in read_part(each, ReadOptions())]
-    early = {"folder": str(tmp_path / "early"), "before": key_of(at(2)), "after": packed(at(3)), "given": time.time()}
+    early: dict[str, Any] = {
+        "folder": str(tmp_path / "early"),
+        "before": key_of(at(2)),
+        "after": packed(at(3)),
+        "given": time.time(),
+    }
     lost = part._replace(**early, blocks=())
     for _ in range(2):
         assert commit_steps([part, lost], stream) == (lost,)
