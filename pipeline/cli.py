@@ -1,4 +1,4 @@
-"""The command line: `copydesk run | follow | extract | explain | outlets | resolve | snapshots | doctor | schema`.
+"""The command line: `copydesk run | follow | stream`, and what looks at what they made.
 
 Data goes to stdout, progress and messages to stderr. Exit codes are those of `schemas.errors`, and 130 when
 interrupted. Beam is imported only by the commands that need it, so that the others answer at once.
@@ -19,7 +19,11 @@ from schemas.errors import INTERRUPTED, CopydeskError, UsageError
 
 _BEAM_FLAGS: list[str] = []  # what stood behind `--`
 _NO_PLACE = "no locator available"  # numba's words
-_NOTES = ("apitools not found", "No semi_persistent_directory found")  # Google's client; classes of the main module
+_NOTES = (
+    "apitools not found",
+    "No semi_persistent_directory found",
+    "Unparseable argument",
+)  # Google's client; classes of the main module; options of Flink alone
 
 app = typer.Typer(
     add_completion=False,
@@ -116,6 +120,31 @@ def follow_command(
     rhythm = Rhythm(seconds_of(every), rounds)
     request = Request(sources, output, load_config(config), {}, runner, workers, tuple(_BEAM_FLAGS))
     follow_until_stopped(request, rhythm, Console(stderr=True), metrics)
+
+
+@app.command("stream", epilog="Options of the engine go behind `--`.")
+def stream_command(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Files, folders, kafka://…, feed+https://…, feeds:FILE")
+    ],
+    output: Annotated[Path, typer.Option("--output", metavar="OUT", help="A folder that all workers see.")],
+    runner: Annotated[str, typer.Option("--runner", metavar="NAME", help="PrismRunner or FlinkRunner.")],
+    every: Annotated[
+        str, typer.Option("--every", metavar="60s|5m|1h", help="A window: from commit to commit.")
+    ] = "60s",
+    lateness: Annotated[
+        str, typer.Option("--lateness", metavar="10m", help="After so long what is not committed is asked for again.")
+    ] = "10m",
+    config: ConfigFile = None,
+) -> None:
+    """Add what SOURCE has that is new to OUT by one unbounded job on an engine, until SIGTERM or Ctrl-C."""
+    from pipeline.config import load_config
+    from pipeline.follow import seconds_of
+    from pipeline.stream import Stream, stream_until_stopped
+
+    lengths = (seconds_of(every, "--every"), seconds_of(lateness, "--lateness"))
+    stream = Stream(sources, output, load_config(config), runner, tuple(_BEAM_FLAGS), *lengths)
+    stream_until_stopped(stream, Console(stderr=True))
 
 
 @app.command("extract")
@@ -278,7 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _split(words: list[str]) -> tuple[list[str], str, list[str]]:
     """Arguments of ours, and those behind `--` for the Beam runner."""
-    if "--" in words and words[0] in {"run", "follow"}:
+    if "--" in words and words[0] in {"run", "follow", "stream"}:
         at = words.index("--")
         return words[:at], "--", words[at + 1 :]
     return words, "", []

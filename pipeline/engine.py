@@ -50,7 +50,9 @@ class _Options(PipelineOptions):  # type: ignore[misc]
         return views[cls]
 
 
-def pipeline_options(workers: int, flags: Sequence[str], runner: str = DEFAULT_RUNNER) -> PipelineOptions:
+def pipeline_options(
+    workers: int, flags: Sequence[str], runner: str = DEFAULT_RUNNER, *, streaming: bool = False
+) -> PipelineOptions:
     """Beam's options, for `workers` processes on this machine.
 
     Raises:
@@ -68,7 +70,8 @@ def pipeline_options(workers: int, flags: Sequence[str], runner: str = DEFAULT_R
     if engine is not Engine.LOCAL:
         if workers > 1:
             raise UsageError(f"--workers {workers}: not with --runner {runner}, whose workers are the engine's")
-        return _Options([*_FIXED, _KEPT, f"--job_name=copydesk-{uuid.uuid4().hex}", *flags])
+        told = ["--streaming"] if streaming else []
+        return _Options([*_FIXED, _KEPT, *told, f"--job_name=copydesk-{uuid.uuid4().hex}", *flags])
     local = [] if workers == 1 else [f"--direct_num_workers={workers}", f"--direct_running_mode={_PROCESSES}"]
     return _Options([*_FIXED, *_LOCAL, *local, *flags])
 

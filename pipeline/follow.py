@@ -152,7 +152,7 @@ def follow_until_stopped(request: Request, rhythm: Rhythm, console: Console, met
     console.print(f"stopped: {describe(status)}")
 
 
-def seconds_of(text: str) -> float:
+def seconds_of(text: str, option: str = "--every") -> float:
     """A length of time: a number with s, m or h, or bare seconds.
 
     Raises:
@@ -161,7 +161,7 @@ def seconds_of(text: str) -> float:
     try:
         seconds = float(text.rstrip("smh")) * {"m": 60, "h": 3600}.get(text[-1:], 1)
     except ValueError as error:
-        raise UsageError(f"--every {text}: write 60s, 5m or 1h") from error
+        raise UsageError(f"{option} {text}: write 60s, 5m or 1h") from error
     if not 0 <= seconds < float("inf"):
-        raise UsageError(f"--every {text}: write 60s, 5m or 1h")
+        raise UsageError(f"{option} {text}: write 60s, 5m or 1h")
     return seconds

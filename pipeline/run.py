@@ -5,7 +5,7 @@ and only files in which a row changes are written again.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +32,7 @@ from schemas.errors import CommitConflict
 from schemas.ids import stable_hash
 from schemas.state import EarlierRuns
 from schemas.tables import CONTRACT_VERSION
-from transforms.read.inputs import Plan
+from transforms.read.inputs import Plan, Refused
 from transforms.read.source import Cursor, Source
 from transforms.read.stdin import spool_stdin
 from transforms.read.warc import PASSED_OVER
@@ -55,6 +55,7 @@ class Request:
     rebuild: bool = False  # put these inputs alone in the place of what the dataset holds
     sources: Sequence[Source] | None = None  # of the inputs, already open; they may remember what they were asked
     following: Mapping[str, Cursor] | None = None  # one round of many: how far they were read
+    asking: Callable[[Mapping[str, Cursor]], Asked] | None = None  # committed cursors → what was read already
     graceful: bool = False  # signals are somebody else's: let the run end
 
 
@@ -133,7 +134,7 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
             signals = contextlib.nullcontext() if request.graceful else interruptible(canceller(request.runner, empty))
             with signals, noticing_lost_workers(request.workers), empty as pipeline:
                 folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier, kept)
-                build(pipeline, plan.items, _refused(plan), request.config, folders)
+                build(pipeline, plan.items, refused_table(plan.refused), request.config, folders)
             found, left = read_listing(attempt.files), read_listing(attempt.state).staged
             gone: frozenset[str] = frozenset()
             if base:
@@ -166,6 +167,8 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
 
 def _asked(request: Request, base: Manifest | None, attempt: Attempt, stdin: Path | None) -> Asked:
     committed = base.cursors if base and not request.rebuild else {}
+    if request.asking:
+        return request.asking(committed)
     return ask(
         request.inputs,
         request.sources or (),
@@ -187,9 +190,9 @@ def _run_id(request: Request, plan: Plan) -> str:
     return f"{stable_hash('run', *parts):016x}"
 
 
-def _refused(plan: Plan) -> pa.Table:
+def refused_table(refused: Iterable[Refused]) -> pa.Table:
+    """Inputs that cannot be planned → REJECTED."""
     rows = [
-        {"source_uri": uri, "stage": "read", "reason": str(reason), "detail": detail}
-        for uri, reason, detail in plan.refused
+        {"source_uri": uri, "stage": "read", "reason": str(reason), "detail": detail} for uri, reason, detail in refused
     ]
     return pa.Table.from_pylist(rows, schema=REJECTED)

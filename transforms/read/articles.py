@@ -8,7 +8,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from schemas.blocks import BLOCK_BYTES, BLOCK_ROWS, RAW, REJECTED
+from schemas.blocks import BLOCK_BYTES, BLOCK_ROWS, RAW, REJECTED, open_batches
 from schemas.errors import Rejected, RejectReason
 from transforms.read.decode import COMPRESSIONS, decode_page, decode_text, read_all
 from transforms.read.inputs import InputFile, ReadOptions, WorkItem
@@ -18,6 +18,8 @@ from transforms.read.rows import Row, raw_table, reject_row
 from transforms.read.warc import read_warc
 
 REJECTS = "rejects"
+RAW_BLOCKS = "raw"
+"""The format of work items whose files are blocks of RAW or REJECTED that were read and stored before."""
 
 
 @dataclass(eq=False)
@@ -37,7 +39,8 @@ class ReadArticles(beam.PTransform):  # type: ignore[misc]
 
 def tagged_blocks(item: WorkItem, options: ReadOptions) -> Iterator[Any]:
     """Blocks of raw rows as they fill, blocks of rejects under their tag."""
-    for table in blocks_of(read_item(item, options)):
+    stored = (open_batches(file.uri).read_all() for file in item.files)
+    for table in stored if item.format == RAW_BLOCKS else blocks_of(read_item(item, options)):
         yield beam.pvalue.TaggedOutput(REJECTS, table) if table.schema.equals(REJECTED) else table
 
 
