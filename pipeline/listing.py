@@ -16,6 +16,7 @@ from pipeline.commit import Attempt
 from pipeline.config import Config
 from schemas.errors import CopydeskError, RejectReason, TooManyRejects
 from schemas.files import DataFile, Staged
+from schemas.state import LINKS
 from transforms.write.partitions import UNDATED
 from transforms.write.staging import FILE_LIST, REJECTED_AS
 
@@ -88,6 +89,17 @@ def counted(pipeline: beam.Pipeline, stage: str, name: str) -> int:
     """The total of a counter of the pipeline."""
     found = pipeline.result.metrics().query(MetricsFilter().with_namespace(stage).with_name(name))
     return sum(counter.result or 0 for counter in found["counters"])
+
+
+def check_links(found: Listing, left: Sequence[Staged]) -> None:
+    """Abandon a run whose state does not fit its tables: later runs could not tell its copies.
+
+    Raises:
+      CopydeskError: there are copies, and no links that hold them together.
+    """
+    links = sum(each.file.rows for each in left if each.file.table == LINKS.name)
+    if found.total("new_copies") and not links:
+        raise CopydeskError("the runner lost the links between copies; nothing was committed: run it again")
 
 
 def check_rejects(found: Listing, summary: Mapping[str, int], config: Config, *, adding: bool) -> None:

@@ -21,7 +21,16 @@ from pipeline.engines import canceller
 from pipeline.failures import explained
 from pipeline.graph import Folders, build
 from pipeline.kept import beginning, keep, leaving, memory_files
-from pipeline.listing import check_rejects, counted, numbered, read_listing, replaced_files, summary_of, unknown_outlets
+from pipeline.listing import (
+    check_links,
+    check_rejects,
+    counted,
+    numbered,
+    read_listing,
+    replaced_files,
+    summary_of,
+    unknown_outlets,
+)
 from pipeline.manifests import Manifest
 from pipeline.metadata import Known, unmatched
 from pipeline.places import dataset_at
@@ -136,6 +145,7 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
                 folders = Folders(str(attempt.scratch), str(attempt.files), str(attempt.state), earlier, kept)
                 build(pipeline, plan.items, refused_table(plan.refused), request.config, folders)
             found, left = read_listing(attempt.files), read_listing(attempt.state).staged
+            check_links(found, left)
             gone: frozenset[str] = frozenset()
             if base:
                 gone = left_behind(base) if request.rebuild else replaced_files(dataset.root, found.staged)

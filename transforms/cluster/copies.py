@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
-from schemas.barriers import Gather, Merge
+from schemas.barriers import Merge
 from schemas.blocks import COPY_LABELS, SETTLED, BlockRef, StoredTable, concat, load, store_new
 from schemas.ids import group_id, is_among, parse_ids
 from schemas.labels import RELATION_CODES, Relation
@@ -89,7 +89,15 @@ class LinkArticles(beam.PTransform):  # type: ignore[misc]
             | "Kept" >> beam.Map(kept_links).with_output_types(pa.Table)
         )
         links = (new, old) | "All" >> Merge(pa.Table)
-        return {"links": links, "state": links | "State" >> Gather(store_links, (self.scratch,))}
+        # Grouped, not a side input: of what is also the main input of a later step FnApiRunner (Beam 2.77) now and then
+        # gave none at all as a side input, without an error.
+        state = (
+            links
+            | "One group" >> beam.Map(_keyed).with_output_types(tuple[int, pa.Table])
+            | "Gather" >> beam.GroupByKey()
+            | "State" >> beam.Map(_store_group, self.scratch).with_output_types(StatePart)
+        )
+        return {"links": links, "state": state}
 
 
 @dataclass(eq=False)
@@ -143,6 +151,14 @@ class SettlePairs(beam.PTransform):  # type: ignore[misc]
         return inputs["pairs"] | "Settle" >> beam.Map(settle_stored, labels, self.quote_words).with_output_types(
             pa.Table
         )
+
+
+def _keyed(links: pa.Table) -> tuple[int, pa.Table]:
+    return 0, links
+
+
+def _store_group(group: tuple[int, Iterable[pa.Table]], scratch: str) -> StatePart:
+    return store_links(group[1], scratch)
 
 
 def stored_links(pairs: BlockRef, least: float) -> pa.Table:

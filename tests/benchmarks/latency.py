@@ -1,0 +1,194 @@
+"""Following a Kafka topic: from an article in the topic to a row in `current`, and what a core gets through.
+
+    python -m tests.benchmarks.latency [--seconds 180] [--per-second 4] [--every 1s] [--waiting 20000] [--round 4000]
+
+First a trickle: latency of every article, how long rounds take, and what the process holds after the first quarter and
+at the end. Then a topic where all messages wait: articles a CPU-second of the following process, start of the process
+included. Articles are of invented words, 2,500 bytes, of 40 outlets and 60 days. Prints one JSON line for each part.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow.parquet as pq
+
+from tests.benchmarks.kafka import made
+from tests.engines.broker import Broker
+
+_BYTES = 2500
+_LOOKS = 0.05  # seconds between two looks at `current`
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Reader:
+    """What a reader of a dataset sees, and when it was there first."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.seen, self.snapshots, self._last = out, dict[str, float](), list[float](), ""
+
+    def look(self) -> bool:
+        """See whether there is a new snapshot, and what is new in it."""
+        current = self.out / "current"
+        name = str(current.readlink()) if current.is_symlink() else ""
+        if name == self._last:
+            return False
+        now = time.time()
+        self._last = name
+        self.snapshots.append(now)
+        for file in (self.out / name / "articles").rglob("*.parquet"):
+            for each in pq.read_table(file, columns=["source_id"], partitioning=None)["source_id"].to_pylist():
+                self.seen.setdefault(each, now)
+        return True
+
+
+def articles(count: int) -> list[bytes]:
+    """Invented articles of several outlets and days."""
+    rows = [orjson.loads(value) for value in made(count, _BYTES)]
+    for number, row in enumerate(rows):
+        outlet = f"outlet{number % 40}.example"
+        row |= {"outlet": outlet, "url": f"https://{outlet}/{number}"}
+        row["date"] = f"2024-{4 + number * 7 % 60 // 30:02}-{1 + number * 7 % 30:02}T08:00:00Z"
+    return [orjson.dumps(row) for row in rows]
+
+
+@contextlib.contextmanager
+def following(uri: str, out: Path, every: str, config: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A follower in a process of its own."""
+    words = [sys.executable, "-m", "pipeline", "follow", uri, "--output", str(out)]
+    words += ["--every", every, "--config", str(config)]
+    with out.with_suffix(".log").open("wb") as log, subprocess.Popen(words, stdout=log, stderr=log) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def held(process: "subprocess.Popen[bytes]") -> dict[str, Any]:
+    """CPU seconds, resident MiB and open files of a process, as Linux says."""
+    folder = Path(f"/proc/{process.pid}")
+    times = (folder / "stat").read_text().rpartition(")")[2].split()
+    status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+    return {
+        "cpu_seconds": (int(times[11]) + int(times[12])) / _TICKS,
+        "rss_mib": round(int(status["VmRSS"].split()[0]) / 1024),
+        "open_files": len(list((folder / "fd").iterdir())),
+    }
+
+
+def trickle(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    """Send a few articles a second, and see when each can be read."""
+    count = int(asked.seconds * asked.per_second)
+    values, sent = articles(count + 1), dict[str, float]()
+    topic = broker.make_topic("trickle")
+    producer = broker.producer()
+    reader = Reader(work / "trickle")
+
+    def send(value: bytes) -> None:
+        sent[orjson.loads(value)["id"]] = time.time()
+        producer.produce(topic, value)
+        producer.poll(0)
+
+    def steadily() -> None:
+        began = time.monotonic()
+        for number, value in enumerate(values[1:]):
+            time.sleep(max(0.0, began + number / asked.per_second - time.monotonic()))
+            send(value)
+
+    with following(broker.uri(topic), reader.out, asked.every, config_of(work, 4000)) as process:
+        send(values[0])
+        until(reader, 1, process)  # it has started, and has its kernels
+        threading.Thread(target=steadily, daemon=True).start()
+        begun, quarter = held(process), dict[str, Any]()
+        started = time.time()
+        while len(reader.seen) <= count:
+            until(reader, len(reader.seen) + 1, process)
+            if not quarter and time.time() - started > asked.seconds / 4:
+                quarter = held(process)
+        end = held(process)
+    latency = np.array([reader.seen[each] - at for each, at in list(sent.items())[1:]])
+    rounds = np.diff(reader.snapshots)
+    p50, p99 = np.percentile(latency, [50, 99])
+    return {
+        "part": "trickle",
+        "articles": count,
+        "latency_p50": round(float(p50), 2),
+        "latency_p99": round(float(p99), 2),
+        "latency_max": round(float(latency.max()), 2),
+        "snapshots": len(reader.snapshots) - 1,
+        "between_snapshots_p50": round(float(np.median(rounds)), 2),
+        "cpu_seconds_a_round": round((end["cpu_seconds"] - begun["cpu_seconds"]) / len(rounds), 2),
+        "begin": begun,
+        "quarter": quarter,
+        "end": end,
+    }
+
+
+def saturated(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    """Read a topic where much waits, in rounds of a bounded size."""
+    topic, reader = broker.make_topic("waiting"), Reader(work / "waiting")
+    producer = broker.producer()
+    for value in articles(asked.waiting):
+        producer.produce(topic, value)
+        producer.poll(0)
+    assert not producer.flush(60)
+    began = time.monotonic()
+    with following(broker.uri(topic), reader.out, "0s", config_of(work, asked.round)) as process:
+        until(reader, asked.waiting, process)
+        end = held(process)
+    return {
+        "part": "waiting",
+        "articles": asked.waiting,
+        "rounds": len(reader.snapshots),
+        "seconds": round(time.monotonic() - began, 1),
+        "articles_a_cpu_second": round(asked.waiting / end["cpu_seconds"]),
+        "end": end,
+    }
+
+
+def until(reader: Reader, count: int, process: "subprocess.Popen[bytes]") -> None:
+    """Look until so many articles are there."""
+    while len(reader.seen) < count:
+        if not reader.look():
+            time.sleep(_LOOKS)
+        if process.poll() is not None:
+            sys.exit(f"it ended with {process.returncode}: {reader.out.with_suffix('.log').read_text()[-2000:]}")
+
+
+def config_of(work: Path, most: int) -> Path:
+    path = work / "config.toml"
+    path.write_text(f"[read.kafka]\nmax_messages = {most}\n", encoding="utf-8")
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=180)
+    parser.add_argument("--per-second", type=float, default=4)
+    parser.add_argument("--every", default="1s")
+    parser.add_argument("--waiting", type=int, default=20_000)
+    parser.add_argument("--round", type=int, default=4000)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        broker = Broker(Path(folder))
+        try:
+            for part in (trickle, saturated):
+                figures = part(broker, Path(folder), asked)
+                print(json.dumps(figures | {"load": round(os.getloadavg()[0], 1)}), flush=True)
+        finally:
+            broker.kill()
+
+
+if __name__ == "__main__":
+    main()
