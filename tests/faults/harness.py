@@ -57,7 +57,7 @@ def run(given: Path, out: Path, stderr: Path | None = None, *, before: Callable[
 
     def work() -> int:
         before()
-        return main(["run", str(given), "--output", str(out), "--json"])
+        return main(["run", str(given), "--output", str(out), "--json", "--rebuild"])
 
     return fork(work, stderr)
 

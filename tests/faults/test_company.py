@@ -42,7 +42,18 @@ def test_a_worker_that_dies_ends_the_run_and_the_next_one_heals(
     moment: str, before: tuple[Corpus, Path], after: Corpus, out: Path, tmp_path: Path
 ) -> None:
     said = tmp_path / "stderr.txt"
-    words = [sys.executable, "-m", "pipeline", "run", str(after.path), "--output", str(out), "--workers", "2"]
+    words = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "run",
+        str(after.path),
+        "--output",
+        str(out),
+        "--workers",
+        "2",
+        "--rebuild",
+    ]
     with said.open("w") as stderr, reader(out, before[0].ids, after.ids):
         with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=stderr) as driver:
             workers: list[int] = []

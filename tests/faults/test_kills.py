@@ -25,7 +25,7 @@ def test_a_run_killed_at_each_named_step_of_staging_and_commit_is_healed_by_the_
     before: tuple[Corpus, Path], after: Corpus, out: Path, tmp_path: Path
 ) -> None:
     def work() -> int:
-        return verb(["run", str(after.path), "--output", str(place)])[0]
+        return verb(["run", str(after.path), "--output", str(place), "--rebuild"])[0]
 
     place = fresh_copy(out, tmp_path / "first/out")
     steps = steps_of(place, work, tmp_path / "steps.txt")
