@@ -24,7 +24,7 @@ def damage(path: Path, how: str, rng: random.Random) -> None:
 
 
 SHARED = pytest.mark.xfail(
-    reason="since runs add, a file may belong to several snapshots: a rollback or a rebuild does not bring it back (issue 6)"
+    reason="since runs add, several snapshots share a file: a rollback or a rebuild does not bring it back (issue 6)"
 )
 
 
