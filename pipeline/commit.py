@@ -26,9 +26,9 @@ from pipeline.change import Change, files_after, state_after
 from pipeline.manifests import Manifest, Manifests, conflict, is_newer, sync
 from pipeline.reading import check, is_all_there, shown
 from pipeline.views import Views
+from schemas.contract import CONTRACT_VERSION
 from schemas.errors import CommitConflict, ContractMismatch, CopydeskError, NotShown, StorageFailed, UsageError
 from schemas.files import DataFile
-from schemas.tables import CONTRACT_VERSION
 
 _DRAFT = "manifest.json"
 _REBASES = 5  # how often a run that can follow the others is overtaken before it gives up

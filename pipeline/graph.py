@@ -16,9 +16,11 @@ from schemas.blocks import CATALOG, REJECTED, SETTLED, BlockRef
 from schemas.state import ALIASED, NOTHING_KEPT, EarlierRuns, Kept, StateFile, StatePart
 from transforms.clean.articles import CleanArticles
 from transforms.clean.kept import ReadKept
-from transforms.cluster.copies import ClusterCopies, LinkArticles, SettlePairs
+from transforms.cluster.copies import ClusterCopies
 from transforms.cluster.inherit import InheritCopies, InheritStories
 from transforms.cluster.joining import ClusterStories
+from transforms.cluster.links import LinkArticles
+from transforms.cluster.settle import SettlePairs
 from transforms.cluster.stories import StoreFeatures
 from transforms.match.candidates import FindCandidates
 from transforms.match.keeping import KeepBlocks
@@ -67,7 +69,7 @@ def build(
     candidates = signed | {"catalog": catalog} | "Find" >> FindCandidates(config.match, scratch, known)
     verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match, known)
     pairs = verified | "Keep" >> StoreBlocks(scratch, "pairs")
-    linked = pairs | "Link" >> LinkArticles(config.copies, kept, scratch)
+    linked = pairs | "Link" >> LinkArticles(config.copies.related, kept, scratch)
     grouped = {"links": linked["links"], "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch, kept)
     copies, merged_copies = grouped | "Copy ids" >> InheritCopies(kept, scratch)
     to_tell = {"blocks": blocks, "copies": copies, "catalog": catalog}

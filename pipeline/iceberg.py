@@ -15,8 +15,9 @@ from typing import Any
 
 from pipeline.commit import Dataset
 from pipeline.manifests import Manifest
+from schemas.contract import Table
 from schemas.errors import ContractMismatch, CopydeskError, NotShown, UsageError
-from schemas.tables import TABLES, Table
+from schemas.tables import TABLES
 
 _CATALOGUE = "copydesk"
 _NUMBER = "copydesk.snapshot"

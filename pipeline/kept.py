@@ -11,7 +11,7 @@ from pipeline.adopt import adopted
 from pipeline.config import Config
 from pipeline.manifests import Manifest
 from pipeline.reading import state_files
-from pipeline.rebuild import published_labels
+from pipeline.rebuild import checked_aliases, published_labels
 from schemas.blocks import BlockRef, load, store
 from schemas.files import Staged
 from schemas.state import (
@@ -58,6 +58,7 @@ def keep(  # noqa: PLR0913 -- where from and how
     """
     files = tuple(file._replace(path=str(root / file.path)) for file in base.files)
     if rebuild:
+        checked_aliases(root, base)
         labels = store(published_labels(root, base.files), str(folder / "labels.arrow")).path
         return beginning(base.snapshot + 1, config)._replace(labels=labels)
     state = {} if fresh else {name: paths_of(root, base, name) for name in _tables_of_articles(base)}

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from schemas.contract import CONTRACT_VERSION
 from schemas.errors import CommitConflict, ContractMismatch
 from schemas.files import DataFile
-from schemas.tables import CONTRACT_VERSION
 
 _LAYOUT = 2  # of the manifest itself; the first had neither `layout` nor `checksum`
 

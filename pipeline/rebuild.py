@@ -9,9 +9,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.manifests import Manifest
+from pipeline.reading import check
+from schemas.errors import ContractMismatch
 from schemas.files import DataFile
 from schemas.ids import is_among, parse_ids
 from schemas.state import LABELLED
+from schemas.tables import ALIASES
 
 _COLUMNS = ["article_id", "copy_id", "story_id", "date_published"]
 _NONE = -1  # no story
@@ -52,9 +55,23 @@ def differences(before: pa.Table, after: pa.Table) -> dict[str, int]:
     return {"no_longer_there": int((~both).sum()), "not_there_before": len(new) - int(both.sum())} | moved
 
 
+def checked_aliases(root: Path, base: Manifest) -> None:
+    """See that the aliases, which a rebuilt dataset keeps, are what their writers left.
+
+    Raises:
+      ContractMismatch: a file is gone or damaged; nothing else holds them.
+    """
+    for file in base.files:
+        if file.table == ALIASES.name and file.rows:
+            try:
+                check(root / file.path, file)
+            except OSError as error:
+                raise ContractMismatch(f"{error}: restore it from a backup, or run into another OUT") from error
+
+
 def left_behind(base: Manifest) -> frozenset[str]:
     """The paths of the base that a rebuilt dataset does without: all but the aliases and what is known of outlets."""
-    tables = {file.path for file in base.files if file.table != "aliases"}
+    tables = {file.path for file in base.files if file.table != ALIASES.name or not file.rows}
     return frozenset(tables | {file.path for file in base.state if not file.table.startswith("outlet_")})
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.change import Change
-from pipeline.commit import Attempt
+from pipeline.commit import Attempt, Dataset
 from pipeline.config import Config
 from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, noticing_lost_workers, pipeline_options
 from pipeline.engines import canceller
@@ -37,10 +37,10 @@ from pipeline.places import dataset_at
 from pipeline.polling import Asked, ask, open_sources, reads_stdin
 from pipeline.rebuild import differences, left_behind, published_labels
 from schemas.blocks import REJECTED, load
-from schemas.errors import CommitConflict
+from schemas.contract import CONTRACT_VERSION
+from schemas.errors import CommitConflict, ContractMismatch
 from schemas.ids import stable_hash
 from schemas.state import EarlierRuns
-from schemas.tables import CONTRACT_VERSION
 from transforms.read.inputs import Plan, Refused
 from transforms.read.source import Cursor, Source
 from transforms.read.stdin import spool_stdin
@@ -129,6 +129,8 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
             return Result(base, repeated=True, unmatched=idle, cursors=asked.cursors)
         if base and base.run_id == run_id and dataset.is_whole(base):
             return Result(base, repeated=True, unmatched=idle, cursors=asked.cursors)
+        if base and not request.rebuild:
+            _refuse_damaged(dataset, base)
         earlier = EarlierRuns(run=attempt.base + 1)
         kept = beginning(attempt.base + 1, request.config)
         if watch:
@@ -189,6 +191,20 @@ def _asked(request: Request, base: Manifest | None, attempt: Attempt, stdin: Pat
         following=request.following is not None,
         stdin=stdin,
     )
+
+
+def _refuse_damaged(dataset: Dataset, base: Manifest) -> None:
+    """See that the tables that a run would list again are there, before any work; state is verified where it is read.
+
+    Raises:
+      ContractMismatch: a file is gone or cut short.
+    """
+    if not dataset.is_whole(replace(base, state=[])):
+        raise ContractMismatch(
+            f"{dataset.name}: files of snapshot {base.snapshot} are gone or cut short: "
+            f"`copydesk snapshots {dataset.name} verify` names them and the way back; "
+            "--rebuild makes a dataset of its inputs alone"
+        )
 
 
 def _run_id(request: Request, plan: Plan) -> str:

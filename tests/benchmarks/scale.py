@@ -40,7 +40,7 @@ STAGES = {
     "match: sign": ["transforms.match.signing"],
     "match: find": ["transforms.match.candidates"],
     "match: verify": ["transforms.match.verify"],
-    "cluster": ["transforms.cluster.copies"],
+    "cluster": ["transforms.cluster.copies", "transforms.cluster.links", "transforms.cluster.settle"],
     "stories": ["transforms.cluster.stories"],
     "write": ["transforms.write.staging", "transforms.write.state"],
     "gathered tables": ["schemas.blocks", "schemas.barriers"],

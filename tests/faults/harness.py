@@ -52,12 +52,27 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def run(given: Path, out: Path, stderr: Path | None = None, *, before: Callable[[], Any] = lambda: None) -> int:
-    """Start `copydesk run`, in a child; gives its id."""
+def run(
+    given: Path,
+    out: Path,
+    stderr: Path | None = None,
+    *,
+    before: Callable[[], Any] = lambda: None,
+    how: str = "--rebuild",
+) -> int:
+    """Start `copydesk run`, in a child; gives its id.
+
+    Args:
+      given: the input.
+      out: the dataset.
+      stderr: where its messages go.
+      before: done first, in the child.
+      how: "--rebuild", after which the dataset holds the input alone, or "" to add it.
+    """
 
     def work() -> int:
         before()
-        return main(["run", str(given), "--output", str(out), "--json", "--rebuild"])
+        return main(["run", str(given), "--output", str(out), "--json", *how.split()])
 
     return fork(work, stderr)
 
@@ -141,7 +156,7 @@ def read_whole(out: Path) -> list[str]:
         listed.add(path)
     assert set(view.rglob("*.parquet")) == listed
     assert len(set(ids)) == len(ids)
-    assert len(ids) == manifest["summary"].get("articles_kept", len(ids))
+    assert len(ids) == manifest["summary"]["articles"]
     return sorted(ids)
 
 

@@ -13,10 +13,23 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine import sdk_workers
-from tests.faults.conftest import Corpus
+from tests.faults.conftest import Corpus, fresh_copy
 from tests.faults.harness import SCALE, assert_healed, ended, read_whole, reader, run, verb
 
 pytestmark = pytest.mark.faults
+
+
+def test_of_two_runs_that_add_at_once_nothing_is_lost(
+    before: tuple[Corpus, Path], after: Corpus, third: Corpus, tmp_path: Path
+) -> None:
+    everything = sorted({*before[0].ids, *after.ids, *third.ids})
+    for pair in range(max(2, SCALE // 8)):
+        out = fresh_copy(before[1], tmp_path / f"{pair}/out")
+        some = [sorted({*before[0].ids, *corpus.ids}) for corpus in (after, third)]
+        with reader(out, before[0].ids, *some, everything):
+            children = [run(each.path, out, tmp_path / each.path.parent.name, how="") for each in (after, third)]
+            assert [ended(child) for child in children] == [0, 0]
+        assert_healed(out, everything)
 
 
 def test_of_two_runs_at_once_both_land_or_one_is_told(

@@ -21,11 +21,19 @@ LATER = dt.datetime.now(dt.UTC) + dt.timedelta(days=1000)
 MOVED = "os.rename /data/*"  # the first step of the commit
 
 
+def both(*corpora: Corpus) -> list[str]:
+    """The articles of several inputs, each once."""
+    return sorted({each for corpus in corpora for each in corpus.ids})
+
+
+@pytest.mark.parametrize("how", ["", "--rebuild"])
 def test_a_run_killed_at_each_named_step_of_staging_and_commit_is_healed_by_the_next(
-    before: tuple[Corpus, Path], after: Corpus, out: Path, tmp_path: Path
+    how: str, before: tuple[Corpus, Path], after: Corpus, out: Path, tmp_path: Path
 ) -> None:
     def work() -> int:
-        return verb(["run", str(after.path), "--output", str(place), "--rebuild"])[0]
+        return verb(["run", str(after.path), "--output", str(place), *how.split()])[0]
+
+    ids = after.ids if how else both(before[0], after)
 
     place = fresh_copy(out, tmp_path / "first/out")
     steps = steps_of(place, work, tmp_path / "steps.txt")
@@ -42,10 +50,32 @@ def test_a_run_killed_at_each_named_step_of_staging_and_commit_is_healed_by_the_
             assert_healed(place, before[0].ids)
     for step in commit[:: max(1, 200 // SCALE)]:
         place = fresh_copy(out, tmp_path / f"{step}/out")
-        with reader(place, before[0].ids, after.ids):
+        with reader(place, before[0].ids, ids):
             assert killed_at(place, step, work) == -signal.SIGKILL, steps[step - 1]
-            assert ended(run(after.path, place)) == 0
-        assert_healed(place, after.ids)
+            assert ended(run(after.path, place, how=how)) == 0
+        assert_healed(place, ids)
+
+
+def test_runs_that_add_killed_at_random_moments_lose_and_double_nothing(
+    before: tuple[Corpus, Path], after: Corpus, third: Corpus, out: Path
+) -> None:
+    rng = random.Random(7)
+    start = time.monotonic()
+    assert ended(run(after.path, fresh_copy(out, out.with_name("timed")), how="")) == 0
+    whole = time.monotonic() - start
+    everything = both(before[0], after, third)
+    kills = 0
+    with reader(out, before[0].ids, both(before[0], after), both(before[0], third), everything):
+        while kills < SCALE:
+            child = run(rng.choice((after, third)).path, out, how="")
+            time.sleep(rng.uniform(0, whole))  # the moment is the test
+            os.kill(child, signal.SIGKILL)
+            code = ended(child)
+            assert code in {0, -signal.SIGKILL}
+            kills += code != 0
+        for corpus in (after, third):
+            assert ended(run(corpus.path, out, how="")) == 0
+    assert_healed(out, everything)
 
 
 def test_runs_killed_at_random_moments_lose_and_double_nothing(

@@ -17,7 +17,8 @@ from pipeline.cli import main
 from pipeline.commit import Dataset
 from pipeline.manifests import is_newer
 from pipeline.reading import open_dataset, read_rows, state_files
-from schemas.tables import CONTRACT_VERSION, TABLES
+from schemas.contract import CONTRACT_VERSION
+from schemas.tables import TABLES
 
 FROZEN = Path(__file__).resolve().parents[1] / "data/frozen"
 VERSIONS = sorted(path.name for path in FROZEN.iterdir() if path.is_dir())

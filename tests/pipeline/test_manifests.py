@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.commit import Attempt, Dataset
 from pipeline.manifests import Manifest, Manifests, decode, encode, is_newer
+from schemas.contract import CONTRACT_VERSION
 from schemas.errors import ContractMismatch
 from schemas.files import DataFile
-from schemas.tables import CONTRACT_VERSION
 
 FILE = DataFile("articles", "2024-01-01", 0, "data/a/b.parquet", 1, 2, "ab")
 MAJOR, MINOR = (int(part) for part in CONTRACT_VERSION.split("."))

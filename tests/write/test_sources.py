@@ -2,7 +2,8 @@
 
 import pytest
 
-from schemas.tables import CONTRACT_VERSION, COPIES
+from schemas.contract import CONTRACT_VERSION
+from schemas.tables import COPIES
 from transforms.write.sources import Source, agency_of, likely_source
 
 

@@ -63,6 +63,15 @@ def components(left: Int64Array, right: Int64Array) -> tuple[Int64Array, Int64Ar
     return ids, ids[parent]
 
 
+def renamed(ids: Int64Array, known: Int64Array, names: Int64Array) -> Int64Array:
+    """Replace the ids that are in `known` (ascending or not) by their names."""
+    if not known.size:
+        return ids
+    order = np.argsort(known, kind="stable")
+    at = np.minimum(np.searchsorted(known[order], ids), known.size - 1)
+    return np.where(known[order][at] == ids, names[order][at], ids)
+
+
 def _small(tables: list[pa.Table]) -> list[pa.Table]:
     return [_forest(tables)] if sum(table.num_rows for table in tables) > _ENOUGH else tables
 

@@ -49,7 +49,7 @@ class VerifyPairs(beam.PTransform):  # type: ignore[misc]
 
     Takes a dict: `candidates` (one StoredTable of CANDIDATES rows) and `catalog` (one StoredTable of CATALOG rows,
     ascending by article id). Every pair comes with the relation it has *if* the two articles end in one copy;
-    `cluster.copies.SettlePairs` keeps or changes it once the copies are known, and drops the pairs that only
+    `cluster.settle.SettlePairs` keeps or changes it once the copies are known, and drops the pairs that only
     clustering needed.
     """
 
