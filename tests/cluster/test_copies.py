@@ -12,16 +12,10 @@ from schemas.barriers import StoreBlocks
 from schemas.blocks import CATALOG, COPY_LABELS, PAIRS, load, store_new
 from schemas.labels import RELATION_CODES, Relation
 from schemas.state import NOTHING_KEPT
-from transforms.cluster.copies import (
-    ClusterCopies,
-    CopyOptions,
-    LinkArticles,
-    SettlePairs,
-    join,
-    label,
-    links_of,
-    settle,
-)
+from transforms.cluster.copies import ClusterCopies, CopyOptions, join
+from transforms.cluster.copylabels import label
+from transforms.cluster.links import LinkArticles, links_of
+from transforms.cluster.settle import SettlePairs, settle
 
 OPTIONS = CopyOptions()
 Pair = tuple[int, int, float, float, float]  # left, right, score, coverage of left and of right
@@ -186,7 +180,7 @@ def test_the_graph_gives_the_same_labels(tmp_path: Path) -> None:
     with new_pipeline(DEFAULT_RUNNER, pipeline_options(1, ())) as pipeline:
         stored = pipeline | "Catalog" >> beam.Create([catalog])
         pairs = pipeline | "Pairs" >> beam.Create(blocks) | "Keep" >> StoreBlocks(str(tmp_path), "pairs")
-        linked = pairs | LinkArticles(OPTIONS, NOTHING_KEPT, str(tmp_path))
+        linked = pairs | LinkArticles(OPTIONS.related, NOTHING_KEPT, str(tmp_path))
         labels = {"links": linked["links"], "catalog": stored} | ClusterCopies(OPTIONS, str(tmp_path))
         settled = {"pairs": pairs, "labels": labels} | SettlePairs()
         _ = settled | "Settled" >> beam.Map(store_new, str(tmp_path), "kept")
