@@ -57,7 +57,7 @@ def build(
       folders: where workers meet.
     """
     scratch, staging, state, earlier, kept = folders
-    known = kept._replace(files=())  # without the list of files, which grows with history
+    known = kept._replace(files=())  # without the list of files, which grows with history: every step carries its own
     read = pipeline | "Inputs" >> beam.Create(items, reshuffle=False) | "Read" >> ReadArticles(config.read)
     clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier, known)
     old = pipeline | "Kept" >> ReadKept(kept, scratch)
@@ -70,12 +70,12 @@ def build(
     verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match, known)
     pairs = verified | "Keep" >> StoreBlocks(scratch, "pairs")
     linked = pairs | "Link" >> LinkArticles(config.copies.related, kept, scratch)
-    grouped = {"links": linked["links"], "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch, kept)
-    copies, merged_copies = grouped | "Copy ids" >> InheritCopies(kept, scratch)
+    grouped = {"links": linked["links"], "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch, known)
+    copies, merged_copies = grouped | "Copy ids" >> InheritCopies(known, scratch)
     to_tell = {"blocks": blocks, "copies": copies, "catalog": catalog}
-    told = to_tell | "Stories" >> ClusterStories(config.stories, kept, scratch)
+    told = to_tell | "Stories" >> ClusterStories(config.stories, known, scratch)
     named = {"stories": told["stories"], "copies": copies}
-    stories, merged_stories = named | "Story ids" >> InheritStories(kept, scratch)
+    stories, merged_stories = named | "Story ids" >> InheritStories(known, scratch)
     aliases = (merged_copies, merged_stories) | "Merged" >> Merge(pa.Table)
     aliases |= "Aliases" >> GatherTable(ALIASED, scratch, "aliases", "alias_id")
     settled = {"pairs": pairs, "labels": copies} | "Settle" >> SettlePairs(config.match.quote_words)

@@ -42,18 +42,19 @@ class ReadKept(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, begin: beam.pvalue.PBegin) -> Any:
         """Wire."""
+        known = self.kept._replace(files=())
         adopts = bool(self.kept.articles) and not self.kept.blocks and kept_articles(self.kept).num_rows > 0
         paths = [file.path for file in self.kept.files if file.table == ARTICLES.name and file.rows and adopts]
         if not adopts:
-            known = begin | "Earlier" >> beam.Create([self.kept])
+            earlier = begin | "Earlier" >> beam.Create([known])
             return {
                 "blocks": begin | "None" >> beam.Create([]).with_output_types(BlockRef),
-                "catalog": known | "Catalog" >> beam.Map(kept_catalog).with_output_types(pa.Table),
+                "catalog": earlier | "Catalog" >> beam.Map(kept_catalog).with_output_types(pa.Table),
             }
         read = (
             begin
             | "Files" >> beam.Create(paths)
-            | "Store" >> beam.FlatMap(store_kept, self.kept, self.scratch).with_output_types(KeptBlock)
+            | "Store" >> beam.FlatMap(store_kept, known, self.scratch).with_output_types(KeptBlock)
         )
         return {
             "blocks": read | "Blocks" >> beam.Map(_block_of).with_output_types(BlockRef),

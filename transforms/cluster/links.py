@@ -35,10 +35,11 @@ class LinkArticles(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, pairs: beam.PCollection) -> Any:
         """Wire."""
+        kept = self.kept._replace(files=()) if self.kept.links else self.kept
         new = pairs | "New" >> beam.Map(stored_links, self.related).with_output_types(pa.Table)
         old = (
             pairs.pipeline
-            | "Earlier" >> beam.Create([self.kept])
+            | "Earlier" >> beam.Create([kept])
             | "Kept" >> beam.Map(kept_links).with_output_types(pa.Table)
         )
         links = (new, old) | "All" >> Merge(pa.Table)
