@@ -76,7 +76,9 @@ def follow(
     """
     opened = open_sources(request.inputs, request.config.read, request.known, following=True)
     request = replace(request, sources=opened, following={}, graceful=True)
-    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps a part of what each thread had, and Beam starts many
+    pa.set_memory_pool(
+        pa.system_memory_pool()
+    )  # Arrow's own keeps a part of what each thread had, and Beam starts many
     while not stop.is_set() and status.round != rhythm.rounds:
         began = time.monotonic()
         status.round += 1

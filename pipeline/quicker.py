@@ -8,7 +8,7 @@ from typing import Any
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.transforms import userstate
 
-_specs_of = userstate.get_dofn_specs
+inspected_specs = userstate.get_dofn_specs
 _known: dict[type, Any] = {}
 
 
@@ -27,5 +27,5 @@ def make_beam_quicker() -> None:
 def _specs_of_class(dofn: Any) -> Any:
     kind = type(dofn)
     if kind not in _known:
-        _known[kind] = _specs_of(dofn)
+        _known[kind] = inspected_specs(dofn)
     return _known[kind]
