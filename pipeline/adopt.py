@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from schemas.blocks import store
 from schemas.ids import parse_ids
 from schemas.labels import Relation
-from schemas.state import KEPT, SEEN, Kept
+from schemas.state import KEPT, SEEN, Kept, kept_files
 from schemas.window import AHEAD
 from transforms.clean.addresses import identity_of
 
@@ -36,8 +36,9 @@ def adopted(kept: Kept, folder: Path) -> Kept:
     Raises:
       OSError: a file of a table is gone or unreadable.
     """
+    files = kept_files(kept)
     tables = {
-        name: read_columns([file.path for file in kept.files if file.table == name and file.rows], columns)
+        name: read_columns([file.path for file in files if file.table == name and file.rows], columns)
         for name, columns in (("articles", _ARTICLES), ("copies", _COPIES))
     }
     articles = tables["articles"].take(pc.sort_indices(tables["articles"]["article_id"]))

@@ -57,25 +57,24 @@ def build(
       folders: where workers meet.
     """
     scratch, staging, state, earlier, kept = folders
-    known = kept._replace(files=())  # without the list of files, which grows with history: every step carries its own
     read = pipeline | "Inputs" >> beam.Create(items, reshuffle=False) | "Read" >> ReadArticles(config.read)
-    clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier, known)
+    clean = read["raw"] | "Clean" >> CleanArticles(config.clean, scratch, earlier, kept)
     old = pipeline | "Kept" >> ReadKept(kept, scratch)
     texts = (clean["blocks"], old["blocks"]) | "All blocks" >> Merge(BlockRef)
     blocks = texts | "Cards" >> StoreCards() | "Features" >> StoreFeatures(config.stories)
     entries = (clean["catalog"], old["catalog"]) | "All articles" >> Merge(pa.Table)
     catalog = entries | "Catalog" >> GatherTable(CATALOG, scratch, "catalog", "article_id")
-    signed = blocks | "Sign" >> SignArticles(config.match, scratch, known)
-    candidates = signed | {"catalog": catalog} | "Find" >> FindCandidates(config.match, scratch, known)
-    verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match, known)
+    signed = blocks | "Sign" >> SignArticles(config.match, scratch, kept)
+    candidates = signed | {"catalog": catalog} | "Find" >> FindCandidates(config.match, scratch, kept)
+    verified = {"candidates": candidates, "catalog": catalog} | "Verify" >> VerifyPairs(config.match, kept)
     pairs = verified | "Keep" >> StoreBlocks(scratch, "pairs")
     linked = pairs | "Link" >> LinkArticles(config.copies.related, kept, scratch)
-    grouped = {"links": linked["links"], "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch, known)
-    copies, merged_copies = grouped | "Copy ids" >> InheritCopies(known, scratch)
+    grouped = {"links": linked["links"], "catalog": catalog} | "Copies" >> ClusterCopies(config.copies, scratch, kept)
+    copies, merged_copies = grouped | "Copy ids" >> InheritCopies(kept, scratch)
     to_tell = {"blocks": blocks, "copies": copies, "catalog": catalog}
-    told = to_tell | "Stories" >> ClusterStories(config.stories, known, scratch)
+    told = to_tell | "Stories" >> ClusterStories(config.stories, kept, scratch)
     named = {"stories": told["stories"], "copies": copies}
-    stories, merged_stories = named | "Story ids" >> InheritStories(known, scratch)
+    stories, merged_stories = named | "Story ids" >> InheritStories(kept, scratch)
     aliases = (merged_copies, merged_stories) | "Merged" >> Merge(pa.Table)
     aliases |= "Aliases" >> GatherTable(ALIASED, scratch, "aliases", "alias_id")
     settled = {"pairs": pairs, "labels": copies} | "Settle" >> SettlePairs(config.match.quote_words)
@@ -89,9 +88,9 @@ def build(
     results = {"catalog": catalog, "copies": copies, "stories": stories, "pairs": shown, "rejects": rejects}
     results["aliases"] = aliases
     stored = {"blocks": signed["signed"], "catalog": catalog, "copies": copies, "stories": stories}
-    words = stored | "Blocks" >> KeepBlocks(config.match, scratch, known)
+    words = stored | "Blocks" >> KeepBlocks(config.match, scratch, kept)
     to_keep = stored | {"texts": signed["documents"], "places": words["places"]}
-    open_articles = to_keep | "Open" >> KeepArticles(known, scratch)
+    open_articles = to_keep | "Open" >> KeepArticles(kept, scratch)
     learned = clean["state"], linked["state"], told["state"], words["files"], open_articles
     learned | "Learned" >> Merge(StatePart | StateFile) | "State" >> WriteState(state)
     return results | "Write" >> WriteTables(config.write, scratch, staging, kept)

@@ -15,6 +15,7 @@ from pipeline.rebuild import checked_aliases, published_labels
 from schemas.blocks import BlockRef, load, store
 from schemas.files import Staged
 from schemas.state import (
+    FILES,
     KEPT,
     KEPT_ARTICLES,
     LINKS,
@@ -56,7 +57,6 @@ def keep(  # noqa: PLR0913 -- where from and how
       ContractMismatch: a state file is gone or damaged.
       OSError: a file of a table is gone or unreadable.
     """
-    files = tuple(file._replace(path=str(root / file.path)) for file in base.files)
     if rebuild:
         checked_aliases(root, base)
         labels = store(published_labels(root, base.files), str(folder / "labels.arrow")).path
@@ -65,7 +65,7 @@ def keep(  # noqa: PLR0913 -- where from and how
     kept = beginning(base.snapshot + 1, config)._replace(
         links="".join(state.get(LINKS.name, ())[:1]),
         similar="".join(state.get(SIMILAR.name, ())[:1]),
-        files=files,
+        files=store(_files(root, base), str(folder / "files.arrow")).path,
     )
     blocks = tuple(_block(path) for path in state.get(block_table("tokens"), ()))
     rule = keys_rule(config.match)
@@ -108,6 +108,11 @@ def leaving(root: Path, base: Manifest, kept: Kept, staged: list[Staged]) -> fro
     if not kept.blocks:
         return frozenset(file.path for file in base.state if file.table not in _OF_OUTLETS)
     return frozenset(Path(path).relative_to(root).as_posix() for each in staged for path in each.replaces)
+
+
+def _files(root: Path, base: Manifest) -> pa.Table:
+    rows = [file._asdict() | {"path": f"{root}/{file.path}"} for file in base.files]
+    return pa.Table.from_pylist(rows, schema=FILES)
 
 
 def _tables_of_articles(base: Manifest) -> list[str]:

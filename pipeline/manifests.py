@@ -11,9 +11,11 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from schemas.contract import CONTRACT_VERSION
 from schemas.errors import CommitConflict, ContractMismatch
@@ -150,11 +152,11 @@ class Manifests:
 
 def encode(manifest: Manifest) -> bytes:
     """A manifest as JSON that people can read, with a checksum over its fields."""
-    record = asdict(manifest)
+    record = {each.name: getattr(manifest, each.name) for each in fields(manifest)}
     record |= {name: [file._asdict() for file in record[name]] for name in ("files", "state")}
     record["layout"] = _LAYOUT
     record["checksum"] = _checksum(record)
-    return json.dumps(record, indent=1).encode()
+    return orjson.dumps(record, option=orjson.OPT_INDENT_2)
 
 
 def decode(content: bytes) -> Manifest:
@@ -164,7 +166,7 @@ def decode(content: bytes) -> Manifest:
       ContractMismatch: it is of another major version, or of a layout not known here.
       ValueError, TypeError, KeyError, AttributeError: it is damaged.
     """
-    record = json.loads(content)
+    record = orjson.loads(content)
     checksum, layout = record.pop("checksum", None), record.get("layout", 1)
     contract = str(record["contract"])
     if layout > _LAYOUT or contract.split(".", maxsplit=1)[0] != CONTRACT_VERSION.split(".")[0]:

@@ -82,9 +82,12 @@ def read_rows(
 def is_all_there(root: Path, manifest: Manifest) -> bool:
     """Whether every file of a snapshot has its size, in its place and among the links; `verify` looks closer."""
     view = root / "snapshots" / f"{manifest.snapshot:06d}"
-    places = [(root / file.path, file) for file in (*manifest.files, *manifest.state)]
-    places += [(view / file.link, file) for file in manifest.files]
-    return all(path.is_file() and path.stat().st_size == file.bytes for path, file in places)
+    places = [(f"{root}/{file.path}", file.bytes) for file in (*manifest.files, *manifest.state)]
+    places += [(f"{view}/{file.link}", file.bytes) for file in manifest.files]
+    try:
+        return all(Path(path).stat().st_size == size for path, size in places)
+    except OSError:
+        return False
 
 
 def check(path: Path, file: DataFile) -> None:

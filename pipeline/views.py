@@ -36,10 +36,11 @@ class Views:
           OSError: the disk refused.
         """
         view.mkdir()
-        for file in manifest.files:
-            target = view / file.link
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(self.root / file.path, target)
+        places = [(f"{self.root}/{file.path}", f"{view}/{file.link}") for file in manifest.files]
+        for partition in sorted({place.rpartition("/")[0] for _, place in places}):
+            Path(partition).mkdir(parents=True)
+        for file, place in places:
+            os.link(file, place)
         folders = [Path(folder) for folder, _, _ in os.walk(view)]
         if len(folders) > _MANY_FOLDERS:
             os.sync()

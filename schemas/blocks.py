@@ -105,6 +105,8 @@ CLEAN = pa.schema(
         pa.field("credits", pa.list_(pa.string()), nullable=False),
         pa.field("removed", pa.list_(REMOVED_LINE), nullable=False),  # every line that is not in `text`
         pa.field("words", pa.int32(), nullable=False),
+        pa.field("line_stories", pa.list_(pa.int32())),  # for each line of `text`, the stories of its outlet that are
+        # known to hold it, this one included; 0: it alone; null: nobody looked
     ]
 )
 

@@ -1,6 +1,5 @@
 """One Parquet file of a dataset, as a worker wrote it and as a manifest lists it."""
 
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 
@@ -19,9 +18,9 @@ class DataFile(NamedTuple):
     sha256: str
 
     @property
-    def link(self) -> PurePosixPath:
+    def link(self) -> str:
         """Where it stands inside a snapshot."""
-        return PurePosixPath(self.table, f"date={self.partition}", f"part-{self.part:05d}.parquet")
+        return f"{self.table}/date={self.partition}/part-{self.part:05d}.parquet"
 
 
 class Staged(NamedTuple):

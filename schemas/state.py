@@ -12,6 +12,7 @@ from schemas.blocks import CATALOG, COPY_LABELS, PAIRS, BlockRef, StoredTable, l
 from schemas.files import DataFile
 
 OUTLET_BUCKETS = 16
+_FILE_TYPES = {str: pa.string(), int: pa.int64()}
 
 
 class StateTable(NamedTuple):
@@ -156,13 +157,16 @@ class Kept(NamedTuple):
     labels: str = ""  # LABELLED, ascending, of all articles of the dataset that this run makes anew
     links: str = ""  # the state table LINKS
     similar: str = ""  # the state table SIMILAR
-    files: tuple[DataFile, ...] = ()  # of the tables, under absolute paths
+    files: str = ""  # FILES: those of the tables, under absolute paths; there are ever more
     run: int = 1  # the number that the run will have
     news: int = 0  # µs: the newest publication so far that was believed
     now: int = 0  # µs: when the run began; a publication long after it is not believed; 0: any is
     window: int = 30 * 86_400_000_000  # µs: articles older than the news by more are not compared with new ones
 
 
+FILES = pa.schema(
+    [pa.field(name, _FILE_TYPES[kind], nullable=False) for name, kind in DataFile.__annotations__.items()]
+)
 NOTHING_KEPT = Kept()  # by a run that begins anew
 
 
@@ -179,6 +183,11 @@ def block_name(base: str) -> str:
 def kept_articles(kept: Kept) -> pa.Table:
     """KEPT rows of the articles that new ones may join."""
     return load(kept.articles) if kept.articles else KEPT.empty_table()
+
+
+def kept_files(kept: Kept) -> list[DataFile]:
+    """The files of the tables that a run adds to."""
+    return [DataFile(**row) for row in load(kept.files).to_pylist()] if kept.files else []
 
 
 def kept_catalog(kept: Kept) -> pa.Table:

@@ -1,5 +1,8 @@
 """A run of new articles upon ever more kept ones: wall and CPU seconds, peak memory, size of the state.
 
+Of memory it tells the peak of all that is resident, mapped files among it, and that of what no file backs (looked at
+every 50 ms).
+
     python tests/benchmarks/adding.py SHARED [--kept 10000,1000000] [--new 2000] [--per-day 1000] [--folder DIR]
 
 The articles are `SHARED/eval/make_scale.py`'s, put in order of their dates and dated again so that every day has
@@ -15,6 +18,7 @@ import datetime as dt
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +33,7 @@ import zstandard
 CHUNK = 50_000
 FULL_DAYS, BEGINNING = 62, 400  # days, characters
 TURNS = 3
+LOOKS = 0.05  # seconds between two looks at a command's memory
 BEGIN = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 SOURCE = 100_000  # articles that all others are made of
 
@@ -124,21 +129,30 @@ def added(dataset: Path, new: Path, folder: Path) -> dict[str, float]:
 def command(given: Path, out: Path) -> dict[str, float]:
     """Run the command; wall and CPU seconds, peak MiB."""
     words = [sys.executable, "-m", "pipeline", "run", str(given), "--output", str(out), "--json"]
-    began = time.monotonic()
+    began, anonymous, pid = time.monotonic(), 0.0, 0
     with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
+        while not pid:
+            time.sleep(LOOKS)
+            anonymous = max(anonymous, rss_anon(process.pid))
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{' '.join(words)}: exit {process.returncode}")
-    cpu = usage.ru_utime + usage.ru_stime
-    return {"wall": round(time.monotonic() - began, 2), "cpu": round(cpu, 2), "MiB": usage.ru_maxrss // 1024}
+    cpu, wall = usage.ru_utime + usage.ru_stime, time.monotonic() - began
+    return {"wall": wall, "cpu": cpu, "MiB": usage.ru_maxrss / 1024, "anonymous MiB": anonymous}
+
+
+def rss_anon(pid: int) -> float:
+    """MiB of a process that no file backs; 0 when it has ended."""
+    found = re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace"))
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def show(sizes: list[int], kept: list[Path], found: list[list[dict[str, float]]]) -> None:
     """Print the best of each size, and its ratio to the first."""
-    print("| kept | in the window | state MB | wall s | x | CPU s | x | peak MiB | x |")
-    print("|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
-    first = {name: min(turn[name] for turn in found[0]) for name in ("wall", "cpu", "MiB")}
+    first = {name: min(turn[name] for turn in found[0]) for name in found[0][0]}
+    names = ["kept", "in the window", "state MB", *(each for name in first for each in (name, "x"))]
+    print(f"| {' | '.join(names)} |\n{'|--:' * len(names)}|")
     for size, dataset, turns in zip(sizes, kept, found, strict=True):
         manifest = json.loads(max(dataset.glob("manifests/*.json")).read_text())
         state = sum(file["bytes"] for file in manifest["state"])

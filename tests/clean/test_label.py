@@ -58,6 +58,13 @@ def test_amid_articles_three_stories_are_enough_only_for_a_line_that_talks_to_th
     assert [{line["text"]: line["rule"] for line in gone} for gone in articles["removed"].to_pylist()] == [
         {asked: "outlet-memory"}
     ] * 3
+    told = [
+        dict(zip(*each, strict=True))
+        for each in zip(
+            map(str.splitlines, articles["text"].to_pylist()), articles["line_stories"].to_pylist(), strict=True
+        )
+    ]
+    assert [(lines[history], sum(lines.values())) for lines in told] == [(3, 3)] * 3
 
 
 def test_without_learning_it_stays() -> None:

@@ -87,6 +87,12 @@ def test_a_brief_behind_a_whole_reprint_costs_it_no_place_in_its_copy() -> None:
     assert _copies(_pairs(*stories, *reprint), 5) == [[0, 1, 4], [2, 3]]
 
 
+def test_equal_reports_stay_one_copy_amid_editions_of_other_days_that_are_a_little_like_them() -> None:
+    report = [(0, 1, 1.0, 1.0, 1.0), (0, 2, 0.99, 0.99, 0.99)]  # 1 is a clone, and met the first of its kind alone
+    editions = [(mine, other, 0.3, 0.3, 0.3) for mine in (0, 2) for other in (3, 4, 5)]
+    assert _copies(_pairs(*report, *editions), 6) == [[0, 1, 2], [3], [4], [5]]
+
+
 def test_whole_briefs_of_two_stories_in_one_digest_tie_neither() -> None:
     stories = [(0, 1, 0.9, 0.9, 0.9), (2, 3, 0.9, 0.9, 0.9)]
     digest = [(story, 4, 0.6, 0.95, 0.35) for story in range(4)]

@@ -32,3 +32,14 @@ def test_a_passage_that_one_article_repeats_is_not_taken_for_many_articles(
     keys = load(sign_block(refs[0], documents, frequencies, options).part("keys"))
     assert len(set(zip(keys["key"].to_pylist(), keys["row"].to_pylist(), strict=True))) == keys.num_rows
     assert keys.filter(keys["key"].to_numpy() < BAND_BIT).num_rows > 0
+
+
+def test_what_an_outlet_is_known_to_have_told_before_makes_no_copy(
+    blocks_of: Callable[..., list[BlockRef]], prose: Callable[..., str], tmp_path: Path
+) -> None:
+    history, options = prose(1, 3), MatchOptions()
+    made = [{"id": name, "outlet": name, "text": f"{prose(n, 2)}\n{history}"} for n, name in enumerate("ab", 2)]
+    (score,) = match_blocks(blocks_of(made), options, str(tmp_path))["score"].to_pylist()
+    told = [made[0] | {"line_stories": [0, 0, *[options.furniture_articles] * 3]}, made[1]]
+    assert score > 0.3
+    assert match_blocks(blocks_of(told), options, str(tmp_path)).num_rows == 0

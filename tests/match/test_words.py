@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from tests.training.build_characters import character_tables
 from transforms.match import words
-from transforms.match.words import CUE, DIGIT, LISTED, PARAGRAPH, POSTED, QUOTED, Words, split_words
+from transforms.match.words import (
+    CUE,
+    DIGIT,
+    LISTED,
+    PARAGRAPH,
+    POSTED,
+    QUOTED,
+    RETURNS,
+    Words,
+    flag_returning,
+    split_words,
+)
 
 
 def _split(text: str) -> list[tuple[str, int]]:
@@ -61,6 +72,13 @@ def test_an_embedded_post_is_told_by_the_handle_and_date_it_ends_with() -> None:
 def test_a_short_line_without_an_end_mark_is_listed() -> None:
     words = _split("Ten best lakes\nThe lake rose.\nHe said “so”\n" + "word " * 50)
     assert [word for word, flags in words if flags & LISTED] == ["Ten", "best", "lakes"]
+
+
+def test_words_of_a_line_that_its_outlet_told_before_are_flagged_where_that_is_known() -> None:
+    texts = pa.array(["left out", "One two\nthree\nfour", "", "five", "six"]).slice(1)
+    stories = pa.array([[3], [3, 0, 2], [], None, [4]], pa.list_(pa.int32())).slice(1)
+    words = flag_returning(split_words(texts), texts, stories, least=3)
+    assert [bool(flags & RETURNS) for flags in words.flags] == [True, True, False, False, False, True]
 
 
 def test_a_slice_of_a_block_and_an_empty_one_are_split_alike() -> None:

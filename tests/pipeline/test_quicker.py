@@ -1,6 +1,5 @@
-"""What is worked out once must be what Beam would work out each time; and a round must not grow with history."""
+"""What is worked out once must be what Beam would work out each time."""
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ from pipeline.graph import Folders, build
 from pipeline.stream import Stream, build_stream
 from schemas.barriers import Spread
 from schemas.blocks import REJECTED
-from schemas.files import DataFile
-from schemas.state import NOTHING_KEPT, Kept
 
 
 @pytest.fixture
@@ -27,9 +24,9 @@ def pipeline() -> beam.Pipeline:
     return new_pipeline(DEFAULT_RUNNER, pipeline_options(1, ()))
 
 
-def batch(folder: Path, kept: Kept = NOTHING_KEPT) -> beam.Pipeline:
+def batch(folder: Path) -> beam.Pipeline:
     empty = new_pipeline(DEFAULT_RUNNER, pipeline_options(1, ()))
-    folders = Folders(str(folder / "scratch"), str(folder / "staging"), str(folder / "state"), kept=kept)
+    folders = Folders(str(folder / "scratch"), str(folder / "staging"), str(folder / "state"))
     build(empty, [], REJECTED.empty_table(), Config(), folders)
     return empty
 
@@ -52,16 +49,6 @@ def test_every_step_asks_for_the_state_that_beam_finds_in_it(pipeline: beam.Pipe
     asked = [(each, userstate.get_dofn_specs(each)) for graph in (pipeline, batch(tmp_path)) for each in dofns(graph)]
     assert [specs for _, specs in asked] == [quicker.inspected_specs(each) for each, _ in asked]
     assert sum(bool(states) for _, (states, _) in asked) == 2  # of a stream: how far it asked, what waits
-
-
-def test_a_graph_grows_with_the_files_of_its_dataset_in_one_step_alone(tmp_path: Path) -> None:
-    def size(files: int) -> int:
-        listed = [DataFile("articles", "date=2024-05-01", at, secrets.token_hex(32), 1, 1, "") for at in range(files)]
-        kept = Kept(articles="", links="links", files=tuple(listed))
-        return int(batch(tmp_path, kept).to_runner_api().ByteSize())
-
-    grown = size(1000) - size(0)
-    assert grown < 1000 * 64 * 1.5  # their names hold 64 random digits
 
 
 def test_what_is_spread_is_there_once(pipeline: beam.Pipeline, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from schemas.blocks import store
 from schemas.files import DataFile
 from schemas.ids import format_id
-from schemas.state import KEPT, Kept
+from schemas.state import FILES, KEPT, Kept
 from schemas.tables import STORIES
 from schemas.window import DAY
 from transforms.write.partitions import UNDATED
@@ -39,7 +39,9 @@ def kept_row(article: int, copy: int, story: int, day: int | None) -> dict[str, 
 def upon(tmp_path: Path, rows: list[dict[str, Any]], files: tuple[DataFile, ...] = ()) -> Kept:
     path = str(tmp_path / "kept.arrow")
     store(pa.Table.from_pylist(rows, schema=KEPT), path)
-    return Kept(articles=path, files=files, run=2)
+    listed = str(tmp_path / "files.arrow")
+    store(pa.Table.from_pylist([file._asdict() for file in files], schema=FILES), listed)
+    return Kept(articles=path, files=listed, run=2)
 
 
 def labelled(rows: list[tuple[int, int, int, int | None]]) -> pa.Table:

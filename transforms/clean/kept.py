@@ -15,7 +15,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from schemas.blocks import BLOCK_ROWS, CLEAN, BlockRef, new_block, store
 from schemas.ids import is_among, parse_ids
-from schemas.state import Kept, kept_articles, kept_catalog
+from schemas.state import Kept, kept_articles, kept_catalog, kept_files
 from schemas.tables import ARTICLES
 from transforms.clean.addresses import identity_of
 from transforms.clean.articles import catalog_of
@@ -42,19 +42,18 @@ class ReadKept(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, begin: beam.pvalue.PBegin) -> Any:
         """Wire."""
-        known = self.kept._replace(files=())
         adopts = bool(self.kept.articles) and not self.kept.blocks and kept_articles(self.kept).num_rows > 0
-        paths = [file.path for file in self.kept.files if file.table == ARTICLES.name and file.rows and adopts]
         if not adopts:
-            earlier = begin | "Earlier" >> beam.Create([known])
+            known = begin | "Earlier" >> beam.Create([self.kept])
             return {
                 "blocks": begin | "None" >> beam.Create([]).with_output_types(BlockRef),
-                "catalog": earlier | "Catalog" >> beam.Map(kept_catalog).with_output_types(pa.Table),
+                "catalog": known | "Catalog" >> beam.Map(kept_catalog).with_output_types(pa.Table),
             }
+        paths = [file.path for file in kept_files(self.kept) if file.table == ARTICLES.name and file.rows]
         read = (
             begin
             | "Files" >> beam.Create(paths)
-            | "Store" >> beam.FlatMap(store_kept, known, self.scratch).with_output_types(KeptBlock)
+            | "Store" >> beam.FlatMap(store_kept, self.kept, self.scratch).with_output_types(KeptBlock)
         )
         return {
             "blocks": read | "Blocks" >> beam.Map(_block_of).with_output_types(BlockRef),

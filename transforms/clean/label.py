@@ -128,6 +128,7 @@ def label_block(  # noqa: PLR0913, PLR0917 -- what is known of a block, side by 
             _gather(text, row, label == _CREDIT, rows),
             pa.ListArray.from_arrays(pa.array(row_starts(row[~body], rows)), removed_lines),
             pa.array(total),
+            _stories_of_lines(parsed["outlet"].combine_chunks(), lines["line_key"].to_numpy(), row, body, memory),
         ],
         schema=CLEAN,
     )
@@ -147,6 +148,14 @@ def label_block(  # noqa: PLR0913, PLR0917 -- what is known of a block, side by 
         ]
     )
     return articles.filter(pa.array(~repeated & ~empty)), rejects
+
+
+def _stories_of_lines(
+    outlets: pa.Array, keys: NDArray[np.int64], row: NDArray[np.int32], chosen: BoolArray, memory: pa.Table
+) -> pa.Array:
+    """For each article the stories of its outlet that hold each of its chosen lines, 0 where it alone is known to."""
+    stories, _ = recall(memory, outlets.take(pa.array(row[chosen])), keys[chosen])
+    return pa.ListArray.from_arrays(pa.array(row_starts(row[chosen], len(outlets))), pa.array(stories))
 
 
 def remembered_furniture(parsed: pa.Table, lines: pa.Table, memory: pa.Table, options: MemoryOptions) -> BoolArray:

@@ -8,7 +8,7 @@ Int64Array = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 _NEIGHBOUR = 0.3  # score from which an article counts as a neighbour
-_WHOLE = 0.6  # median coverage of a group by an article that holds it whole
+_WHOLE = 0.6  # coverage of an article, of a group its median, by one that holds it whole
 
 
 def digest_edges(  # noqa: PLR0913, PLR0917 -- compiled
@@ -23,7 +23,8 @@ def digest_edges(  # noqa: PLR0913, PLR0917 -- compiled
 
     An article's neighbours fall into groups, tied by scores of at least `related` among themselves. With two groups
     or more it loses its edges to each one whose median coverage of it is below `digest`, unless it is the only one
-    that the article holds whole: that is its own text beside a borrowed paragraph, not one of several items.
+    that the article holds whole: that is its own text beside a borrowed paragraph, not one of several items. Two
+    articles that hold each other whole keep their edge: neither is an item of the other.
 
     Args:
       left: one end of each edge, ascending with `right`.
@@ -44,7 +45,8 @@ def digest_edges(  # noqa: PLR0913, PLR0917 -- compiled
     cover = np.concatenate(coverage)[order].astype(np.float64)
     held = np.concatenate(coverage[::-1])[order].astype(np.float64)
     edge = order % max(1, left.size)
-    return _digest_edges(bounds, far[order], edge, cover, held, score, related, digest)
+    falls = _digest_edges(bounds, far[order], edge, cover, held, score, related, digest)
+    return np.asarray(falls & (np.minimum(*coverage) < _WHOLE))
 
 
 @numba.njit(cache=True, nogil=True)

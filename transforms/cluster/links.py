@@ -16,7 +16,7 @@ from schemas.blocks import BlockRef, concat, load, store_new
 from schemas.ids import is_among, parse_ids
 from schemas.labels import RELATION_CODES
 from schemas.state import LINKS as KEPT_LINKS
-from schemas.state import Kept, StatePart, kept_articles
+from schemas.state import Kept, StatePart, kept_articles, kept_files
 from schemas.tables import PAIRS as TABLE_PAIRS
 
 LINKS = pa.schema(KEPT_LINKS.fields)
@@ -35,11 +35,10 @@ class LinkArticles(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, pairs: beam.PCollection) -> Any:
         """Wire."""
-        kept = self.kept._replace(files=()) if self.kept.links else self.kept
         new = pairs | "New" >> beam.Map(stored_links, self.related).with_output_types(pa.Table)
         old = (
             pairs.pipeline
-            | "Earlier" >> beam.Create([kept])
+            | "Earlier" >> beam.Create([self.kept])
             | "Kept" >> beam.Map(kept_links).with_output_types(pa.Table)
         )
         links = (new, old) | "All" >> Merge(pa.Table)
@@ -71,7 +70,7 @@ def kept_links(kept: Kept) -> pa.Table:
     if kept.links:
         links = _read(kept.links, LINKS)
     else:
-        pairs = [_read(file.path, TABLE_PAIRS.schema) for file in kept.files if file.table == TABLE_PAIRS.name]
+        pairs = [_read(file.path, TABLE_PAIRS.schema) for file in kept_files(kept) if file.table == TABLE_PAIRS.name]
         links = concat(map(_links_of_rows, pairs), LINKS)
     known = kept_articles(kept)["article_id"].to_numpy()
     return links.filter(

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.match.options import FURNITURE_BIT, PASSAGE, SHINGLE
+from transforms.match.words import RETURNS
 
+UInt8Array = NDArray[np.uint8]
 UInt16Array = NDArray[np.uint16]
 UInt32Array = NDArray[np.uint32]
 UInt64Array = NDArray[np.uint64]
@@ -97,6 +99,22 @@ def evident_hashes(
       the hashes, article by article, and the bounds of each article's, shape (articles + 1,).
     """
     return _evident_hashes(grams, frequency, offsets, cap, least)
+
+
+def returning(flags: UInt8Array, word_offsets: Int64Array, offsets: Int64Array) -> NDArray[np.bool_]:
+    """Which grams stand wholly in lines that return in their outlet (`words.RETURNS`).
+
+    Args:
+      flags: of every word.
+      word_offsets: bounds of each article's words.
+      offsets: bounds of each article's grams, of which each begins at a word.
+
+    Returns:
+      shape (grams,).
+    """
+    before = np.concatenate([[0], np.cumsum((flags & RETURNS) != 0)])
+    word = np.arange(offsets[-1]) + np.repeat(word_offsets[:-1] - offsets[:-1], np.diff(offsets))
+    return np.asarray(before[word + SHINGLE] - before[word] == SHINGLE)
 
 
 def mark_furniture(frequency: UInt16Array, offsets: Int64Array) -> UInt16Array:

@@ -23,7 +23,7 @@ from transforms.match.frequencies import ANSWERS, count_bucket, grams_table, rea
 from transforms.match.gathering import column
 from transforms.match.keys import band_keys, each_once, fingerprint_keys, identity_keys
 from transforms.match.minhash import sign
-from transforms.match.options import GRAM_BUCKETS, PASSAGE, MatchOptions
+from transforms.match.options import FURNITURE_BIT, GRAM_BUCKETS, PASSAGE, MatchOptions
 from transforms.match.shingles import (
     by_bucket,
     evident_hashes,
@@ -31,11 +31,12 @@ from transforms.match.shingles import (
     hash_grams,
     hash_passages,
     mark_furniture,
+    returning,
     shareable_passages,
     text_keys,
     winnow,
 )
-from transforms.match.words import split_words
+from transforms.match.words import flag_returning, split_words
 
 
 @dataclass(eq=False)
@@ -54,7 +55,9 @@ class SignArticles(beam.PTransform):  # type: ignore[misc]
     @beam.typehints.no_annotations  # Beam warns of hints that are dicts
     def expand(self, blocks: beam.PCollection) -> dict[str, beam.PCollection]:
         """Wire."""
-        described = blocks | "Split" >> beam.Map(split_block, self.buckets).with_output_types(pa.Table)
+        described = blocks | "Split" >> beam.Map(
+            split_block, self.buckets, self.options.furniture_articles
+        ).with_output_types(pa.Table)
         documents = described | "Documents" >> Gather(store_documents, (self.scratch,))
         frequencies = (
             blocks.pipeline
@@ -81,10 +84,11 @@ class SignArticles(beam.PTransform):  # type: ignore[misc]
         return {"signed": signed, "documents": documents, "frequencies": frequencies}
 
 
-def split_block(ref: BlockRef, buckets: int) -> pa.Table:
+def split_block(ref: BlockRef, buckets: int, furniture_articles: int = MatchOptions.furniture_articles) -> pa.Table:
     """Store the words and grams of a block; returns its DOCUMENTS rows."""
     articles = load(ref.part("articles"))
-    words = split_words(column(articles, "text"))
+    texts = column(articles, "text")
+    words = flag_returning(split_words(texts), texts, column(articles, "line_stories"), furniture_articles)
     offsets = words.offsets.astype(np.int32)
     listed = {"word": words.hashes, "start": words.start, "length": words.length, "flags": words.flags}
     lists = {name: pa.ListArray.from_arrays(offsets, pa.array(values)) for name, values in listed.items()}
@@ -136,7 +140,9 @@ def sign_block(
     word_offsets = words.offsets.to_numpy().astype(np.int64)
     grams = hash_grams(words.values.to_numpy(), word_offsets)
     offsets = gram_offsets(word_offsets)
-    frequency = mark_furniture(read_frequencies(ref, documents, answers), offsets)
+    counted = read_frequencies(ref, documents, answers)
+    counted[returning(column(tokens, "flags").values.to_numpy(), word_offsets, offsets)] |= FURNITURE_BIT
+    frequency = mark_furniture(counted, offsets)
     cap = options.frequency_cap
     hashes, bounds = evident_hashes(grams, frequency, offsets, cap, options.min_evidence)
     signatures = sign(hashes, bounds, options.signature)

@@ -4,18 +4,19 @@ A word is a run of letters, marks and digits, compared without case, accents, wi
 Scripts that write no spaces (Han, kana, Thai, Lao, Khmer, Burmese) give one word a character. Every word carries
 where it stands in the text and what stands around it: inside quotation marks, in an embedded post (a paragraph that
 ends "(@handle) date"), with a digit, first of a paragraph, a cue that what follows is somebody else's text, in a short
-line that is no sentence.
+line that is no sentence, in a line that returns in its outlet.
 """
 
 import functools
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
 import numba
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 UInt8Array = NDArray[np.uint8]
@@ -23,7 +24,7 @@ UInt32Array = NDArray[np.uint32]
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
 
-QUOTED, DIGIT, CUE, PARAGRAPH, LISTED, POSTED = 1, 2, 4, 8, 16, 32  # bits of a word's flags
+QUOTED, DIGIT, CUE, PARAGRAPH, LISTED, POSTED, RETURNS = 1, 2, 4, 8, 16, 32, 64  # bits of a word's flags
 
 # Words after which other outlets' text tends to follow. Source: read off the development pairs of `real_pairs` (words
 # of attribution only); a paragraph that ends in a colon counts as well.
@@ -38,6 +39,7 @@ OTHER, WORD, NUMBER, SINGLE, MARK, APOSTROPHE, OPEN, CLOSE, LOW, TOGGLE, BREAK, 
 TABLE = 0x20000  # code points with a class; those above are OTHER
 _CUE_SLOTS = 256
 _SIGNATURE = 5  # words: a handle and a date after "(@", with which an embedded post ends
+_NEWLINE = ord("\n")
 _ITEM = 40  # words; a longer line without an end mark is a paragraph all the same
 
 
@@ -65,6 +67,28 @@ def split_words(texts: pa.Array) -> Words:
     """
     offsets, data = text_buffers(texts)
     return Words(*_split(data, offsets, *_unicode_tables(), _cue_table()))
+
+
+def flag_returning(words: Words, texts: pa.Array, line_stories: pa.Array, least: int) -> Words:
+    """Set RETURNS for the words of lines that `least` stories of the outlet hold.
+
+    Args:
+      words: of the texts.
+      texts: a line after another, as CLEAN has them.
+      line_stories: for each text how many stories hold each line, or null.
+      least: stories.
+    """
+    offsets, data = text_buffers(texts)
+    breaks = np.flatnonzero(data[offsets[0] : offsets[-1]] == _NEWLINE) + offsets[0]
+    row = np.repeat(np.arange(len(texts)), np.diff(words.offsets))
+    line = np.searchsorted(breaks, offsets[row] + words.start) - np.searchsorted(breaks, offsets[:-1])[row]
+    stories = line_stories.flatten().to_numpy()
+    sizes = pc.fill_null(pc.list_value_length(line_stories), 0).to_numpy(zero_copy_only=False)
+    place = (np.cumsum(sizes) - sizes)[row] + line
+    known = line < sizes[row]
+    flags = words.flags.copy()
+    flags[np.flatnonzero(known)[stories[place[known]] >= least]] |= RETURNS
+    return replace(words, flags=flags)
 
 
 def text_buffers(texts: pa.Array) -> tuple[Int64Array, UInt8Array]:

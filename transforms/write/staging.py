@@ -22,7 +22,7 @@ from schemas.files import Counted, DataFile, Staged
 from schemas.ids import is_among
 from schemas.labels import Label
 from schemas.seen import versions
-from schemas.state import NOTHING_KEPT, Kept
+from schemas.state import NOTHING_KEPT, Kept, kept_files
 from schemas.tables import REMOVED, TABLES
 from schemas.window import news_after
 from transforms.write import rows
@@ -122,7 +122,7 @@ def plan_files(
     yield from _counts(tables)
     todo = edits(order, changes, kept, scratch)
     there: dict[tuple[str, str], list[DataFile]] = defaultdict(list)
-    for file in kept.files:
+    for file in kept_files(kept):
         there[file.table, file.partition].append(file)
     for name, table in tables.items():
         waiting = store_new(table, scratch, name)
