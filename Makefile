@@ -9,6 +9,7 @@ CV := .crossvalidated
 PEERS := .venv-peers
 
 FAULTS ?= 200
+KILLS ?= 4
 
 .PHONY: run test faults engines lint format quality bench bench-worst crossvalidate peers bench-pages bench-copies bench-scale lock clean
 
@@ -22,8 +23,8 @@ test: $(VENV)/.test  ## the unit suite, then the tests that run the whole pipeli
 faults: $(VENV)/.test  ## kills, full and read-only disks, damaged files, clocks, runs at once; FAULTS=20 for a short one
 	FAULTS=$(FAULTS) $(BIN)/pytest -m faults
 
-engines: $(VENV)/.test  ## Prism, a Flink cluster, a Kafka broker: fetched into .engines/, started, tested, stopped; needs go, java, mvn
-	$(BIN)/pytest -m engines -rs
+engines: $(VENV)/.test  ## Prism, Flink, Kafka: fetched into .engines/, started, tested, stopped; needs go, java, mvn; KILLS=20 for many kills
+	KILLS=$(KILLS) $(BIN)/pytest -m engines -rs
 
 lint: $(VENV)/.test  ## style, types, direction of imports
 	$(BIN)/ruff check .

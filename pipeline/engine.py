@@ -24,6 +24,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import ExtendedProv
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipeline.engines import FLINK_FLAGS, Engine, located
+from pipeline.quicker import make_beam_quicker
 from schemas.errors import INTERRUPTED, UsageError, WorkerLost
 
 DEFAULT_RUNNER = "FnApiRunner"
@@ -33,6 +34,7 @@ _WORKER = "pipeline.worker"
 _PROCESSES = "multi_processing"
 _FIXED = ("--no_save_main_session",)
 _KEPT = "--environment_cache_millis=60000"  # one worker for all stages: Flink starts one anew for each otherwise
+_PATIENT = "--job_server_timeout=315360000"  # else Beam breaks off a job on Prism that takes over five minutes
 _LOCAL = ("--default_sdk_harness_log_level=WARNING",)  # Flink's job server knows no such level
 
 
@@ -71,6 +73,7 @@ def pipeline_options(
         if workers > 1:
             raise UsageError(f"--workers {workers}: not with --runner {runner}, whose workers are the engine's")
         told = ["--streaming"] if streaming else []
+        told += [] if engine is Engine.FLINK else [_PATIENT]
         return _Options([*_FIXED, _KEPT, *told, f"--job_name=copydesk-{uuid.uuid4().hex}", *flags])
     local = [] if workers == 1 else [f"--direct_num_workers={workers}", f"--direct_running_mode={_PROCESSES}"]
     return _Options([*_FIXED, *_LOCAL, *local, *flags])
@@ -84,6 +87,7 @@ def new_pipeline(runner: str, options: PipelineOptions) -> beam.Pipeline:
       EngineLost: nobody answers there.
     """
     located(runner, options)
+    make_beam_quicker()
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     ours = runner == DEFAULT_RUNNER and options.view_as(DirectOptions).direct_running_mode == _PROCESSES
     try:

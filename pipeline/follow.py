@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
+import pyarrow as pa
 from rich.console import Console
 
 from pipeline.engine import kill_workers
@@ -75,6 +76,9 @@ def follow(
     """
     opened = open_sources(request.inputs, request.config.read, request.known, following=True)
     request = replace(request, sources=opened, following={}, graceful=True)
+    pa.set_memory_pool(
+        pa.system_memory_pool()
+    )  # Arrow's own keeps a part of what each thread had, and Beam starts many
     while not stop.is_set() and status.round != rhythm.rounds:
         began = time.monotonic()
         status.round += 1
@@ -91,6 +95,7 @@ def follow(
         else:
             request = replace(request, following=result.cursors)
             _count(status, result)
+        pa.default_memory_pool().release_unused()
         status.working = False
         status.last_seconds = time.monotonic() - began
         watch(status)

@@ -133,10 +133,16 @@ def accept(parts: Iterable[Part], committed: Mapping[str, Cursor]) -> Accepted:
 def worth_waiting(
     parts: Sequence[Part], committed: Mapping[str, Cursor], now: float, patience: float
 ) -> tuple[Part, ...]:
-    """The parts of steps that may still be taken later: not those that lead to what is committed, nor old ones."""
-    keys = {uri: key_of(cursor) for uri, cursor in committed.items()}
+    """The parts of steps that may still be taken later: not those that led to what is committed, nor old ones."""
+    led = {(part.uri, key_of(orjson.loads(part.after))): part.before for part in parts}
+    behind = set()
+    for uri, cursor in committed.items():
+        key = key_of(cursor)
+        while key:
+            behind.add((uri, key))
+            key = led.pop((uri, key), "")
     return tuple(
         part
         for part in parts
-        if now - part.given <= patience and key_of(orjson.loads(part.after)) != keys.get(part.uri)
+        if now - part.given <= patience and (part.uri, key_of(orjson.loads(part.after))) not in behind
     )

@@ -2,19 +2,23 @@
 
     ticks → ask (keyed by source; its cursor is state) → read in parallel → windows of event time → commit (one key)
 
-A commit is a run as `follow` makes it, over blocks that are read already. What makes it exactly once is not the engine
-but the manifest, see `pipeline.steps`; what the engine keeps (checkpoints) saves reading again, no more. The time of
-these windows is that of the ticks: it is the rhythm of commits. The time of articles is the dataset's affair: one that
-comes late joins the copy and the story that its date belongs to.
+A commit is a run as `follow` makes it, over blocks that are read already: those of the window that asks for it and of
+any later one, so that a stream whose windows are shorter than a commit does not fall behind. What makes it exactly once
+is not the engine but the manifest, see `pipeline.steps`; what the engine keeps (checkpoints) saves reading again, no
+more. The time of these windows is that of the ticks: it is the rhythm of commits. The time of articles is the dataset's
+affair: one that comes late joins the copy and the story that its date belongs to.
 """
 
+import contextlib
 import functools
 import logging
+import pickle
 import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +50,7 @@ from transforms.read.sources import source_of
 _POLLS = 4  # of each source in a window
 _LONGEST_TICK = 1.0  # seconds: a checkpoint waits for it
 _ONE = "dataset"  # the key of all commits
+_NOTED = ".part"  # what read parts are noted in, beside their blocks
 
 
 @dataclass(frozen=True)
@@ -207,7 +212,22 @@ def read_part(element: tuple[WorkItem | None, Part], options: ReadOptions) -> It
     except SourceAway as error:  # the step stays without this part until its source is asked again
         logging.getLogger(__name__).warning("%s", error)
         return
-    yield _ONE, part._replace(blocks=tuple(blocks))
+    part = part._replace(blocks=tuple(blocks))
+    _note(part)
+    yield _ONE, part
+
+
+def _note(part: Part) -> None:
+    """Let a commit of an earlier window see it too."""
+    hidden = Path(part.folder, f".{uuid.uuid4().hex}")
+    hidden.write_bytes(pickle.dumps(part))
+    hidden.rename(Path(part.folder, f"{part.number}{_NOTED}"))
+
+
+def _noted(scratch: Path) -> Iterator[Part]:
+    for path in scratch.glob(f"*/*{_NOTED}"):
+        with contextlib.suppress(FileNotFoundError):  # another has just committed it
+            yield pickle.loads(path.read_bytes())  # noqa: S301 -- of a worker of this stream
 
 
 def _stored(table: pa.Table, folder: str) -> InputFile:
@@ -234,19 +254,23 @@ class _Commit(beam.DoFn):  # type: ignore[misc]
 
 
 def commit_steps(parts: Sequence[Part], stream: Stream) -> tuple[Part, ...]:
-    """Commit what can be; give the parts that have to wait.
+    """Commit what can be, also of windows that are still to come; give those of the parts that have to wait.
 
     Raises:
       RuntimeError, WorkerLost: the run failed.
     """
+    given = parts
+    parts = list(dict.fromkeys(chain(given, *map(_noted, {Path(part.folder).parent for part in given}))))
     there = tuple(part for part in parts if all(Path(block.uri).exists() for block in part.blocks))
+    if not there:
+        return ()  # a commit before took it along
     asking = functools.partial(_asked, there)
     request = Request((), stream.output, stream.config, {}, sources=(), following={}, graceful=True, asking=asking)
     committed = committer().run(request)
     waiting = worth_waiting(accept(there, committed).waiting, committed, time.time(), stream.lateness)
     for folder in {part.folder for part in parts} - {part.folder for part in waiting}:
         shutil.rmtree(folder, ignore_errors=True)
-    return waiting
+    return tuple(part for part in waiting if part in given)
 
 
 def _asked(parts: Sequence[Part], committed: Mapping[str, Cursor]) -> Asked:

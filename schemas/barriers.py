@@ -1,5 +1,6 @@
 """Steps that wait for all of a collection: what is gathered, grouped or merged travels as places in scratch."""
 
+import random
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Merge(beam.PTransform):  # type: ignore[misc]
         """Wire."""
         sides = [beam.pvalue.AsIter(each) for each in collections]
         merged = collections[0].pipeline | "Once" >> beam.Impulse() | "All" >> beam.FlatMap(_elements, *sides)
-        return merged | "Spread" >> beam.Reshuffle() | "Each" >> beam.Map(_itself).with_output_types(self.kind)
+        return merged | "Spread" >> Spread(self.kind)
 
 
 def _elements(_once: bytes, *collections: Iterable[Any]) -> Iterator[Any]:
@@ -71,8 +72,28 @@ def _elements(_once: bytes, *collections: Iterable[Any]) -> Iterator[Any]:
         yield from collection
 
 
-def _itself(element: Any) -> Any:
-    return element
+@dataclass(eq=False)
+class Spread(beam.PTransform):  # type: ignore[misc]
+    """The elements of a bounded collection, each for any worker to take up.
+
+    Beam's Reshuffle also keeps time stamps and windows, which no step of a batch looks at; that takes it twice the
+    steps.
+    """
+
+    kind: Any
+
+    def expand(self, elements: beam.PCollection) -> beam.PCollection:
+        """Wire."""
+        keyed = elements | "Key" >> beam.Map(_keyed).with_output_types(beam.typehints.KV[int, self.kind])
+        return keyed | "Group" >> beam.GroupByKey() | "Each" >> beam.FlatMap(_values).with_output_types(self.kind)
+
+
+def _keyed(element: Any) -> tuple[int, Any]:
+    return random.getrandbits(32), element  # elements are few and fat: no key is to have two
+
+
+def _values(group: tuple[int, Iterable[Any]]) -> Iterable[Any]:
+    return group[1]
 
 
 class BucketPart(NamedTuple):

@@ -1,14 +1,17 @@
 """Following a Kafka topic: from an article in the topic to a row in `current`, and what a core gets through.
 
     python -m tests.benchmarks.latency [--seconds 180] [--per-second 4] [--every 1s] [--waiting 20000] [--round 4000]
+    python -m tests.benchmarks.latency --part trickle --seconds 3600 --per-second 2 --every 20s --samples FILE
 
 First a trickle: latency of every article, how long rounds take, and what the process holds after the first quarter and
-at the end. Then a topic where all messages wait: articles a CPU-second of the following process, start of the process
-included. Articles are of invented words, 2,500 bytes, of 40 outlets and 60 days. Prints one JSON line for each part.
+at the end; with `--samples` also once a minute, as JSON lines in FILE. Then a topic where all messages wait: articles a
+CPU-second of the following process, start of the process included. Articles are of invented words, 2,500 bytes, of 40
+outlets and so many `--days` up to today. Prints one JSON line for each part.
 """
 
 import argparse
 import contextlib
+import datetime as dt
 import json
 import os
 import subprocess
@@ -29,6 +32,7 @@ from tests.engines.broker import Broker
 
 _BYTES = 2500
 _LOOKS = 0.05  # seconds between two looks at `current`
+_SAMPLES = 60.0  # seconds between two lines of --samples
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -37,6 +41,7 @@ class Reader:
 
     def __init__(self, out: Path) -> None:
         self.out, self.seen, self.snapshots, self._last = out, dict[str, float](), list[float](), ""
+        self._read: set[int] = set()  # inodes: most files stay from one snapshot to the next
 
     def look(self) -> bool:
         """See whether there is a new snapshot, and what is new in it."""
@@ -47,19 +52,22 @@ class Reader:
         now = time.time()
         self._last = name
         self.snapshots.append(now)
-        for file in (self.out / name / "articles").rglob("*.parquet"):
+        files = {file.stat().st_ino: file for file in (self.out / name / "articles").rglob("*.parquet")}
+        for file in (files[each] for each in files.keys() - self._read):
             for each in pq.read_table(file, columns=["source_id"], partitioning=None)["source_id"].to_pylist():
                 self.seen.setdefault(each, now)
+        self._read = set(files)
         return True
 
 
-def articles(count: int) -> list[bytes]:
-    """Invented articles of several outlets and days."""
+def articles(count: int, days: int) -> list[bytes]:
+    """Invented articles of several outlets and of the last days."""
     rows = [orjson.loads(value) for value in made(count, _BYTES)]
+    today = dt.datetime.now(dt.UTC).date()
     for number, row in enumerate(rows):
         outlet = f"outlet{number % 40}.example"
         row |= {"outlet": outlet, "url": f"https://{outlet}/{number}"}
-        row["date"] = f"2024-{4 + number * 7 % 60 // 30:02}-{1 + number * 7 % 30:02}T08:00:00Z"
+        row["date"] = f"{today - dt.timedelta(number * 7 % days)}T00:00:00Z"
     return [orjson.dumps(row) for row in rows]
 
 
@@ -76,13 +84,16 @@ def following(uri: str, out: Path, every: str, config: Path) -> Iterator["subpro
 
 
 def held(process: "subprocess.Popen[bytes]") -> dict[str, Any]:
-    """CPU seconds, resident MiB and open files of a process, as Linux says."""
+    """CPU seconds, MiB (resident; of them, without and with a file behind them) and open files, as Linux says."""
     folder = Path(f"/proc/{process.pid}")
     times = (folder / "stat").read_text().rpartition(")")[2].split()
     status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
     return {
         "cpu_seconds": (int(times[11]) + int(times[12])) / _TICKS,
         "rss_mib": round(int(status["VmRSS"].split()[0]) / 1024),
+        "anon_mib": round(int(status["RssAnon"].split()[0]) / 1024),
+        "mapped_mib": round(int(status["RssFile"].split()[0]) / 1024),
+        "threads": int(status["Threads"]),
         "open_files": len(list((folder / "fd").iterdir())),
     }
 
@@ -90,7 +101,7 @@ def held(process: "subprocess.Popen[bytes]") -> dict[str, Any]:
 def trickle(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """Send a few articles a second, and see when each can be read."""
     count = int(asked.seconds * asked.per_second)
-    values, sent = articles(count + 1), dict[str, float]()
+    values, sent = articles(count + 1, asked.days), dict[str, float]()
     topic = broker.make_topic("trickle")
     producer = broker.producer()
     reader = Reader(work / "trickle")
@@ -112,6 +123,8 @@ def trickle(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str, 
         threading.Thread(target=steadily, daemon=True).start()
         begun, quarter = held(process), dict[str, Any]()
         started = time.time()
+        if asked.samples:
+            threading.Thread(target=sample, args=(process, reader, asked.samples), daemon=True).start()
         while len(reader.seen) <= count:
             until(reader, len(reader.seen) + 1, process)
             if not quarter and time.time() - started > asked.seconds / 4:
@@ -135,11 +148,20 @@ def trickle(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str, 
     }
 
 
+def sample(process: "subprocess.Popen[bytes]", reader: Reader, path: Path) -> None:
+    """Note what a process holds, until it ends."""
+    with path.open("w") as lines:
+        while process.poll() is None:
+            at = {"at": round(time.time()), "articles": len(reader.seen), "snapshots": len(reader.snapshots)}
+            print(json.dumps(at | held(process)), file=lines, flush=True)
+            time.sleep(_SAMPLES)
+
+
 def saturated(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """Read a topic where much waits, in rounds of a bounded size."""
     topic, reader = broker.make_topic("waiting"), Reader(work / "waiting")
     producer = broker.producer()
-    for value in articles(asked.waiting):
+    for value in articles(asked.waiting, asked.days):
         producer.produce(topic, value)
         producer.poll(0)
     assert not producer.flush(60)
@@ -174,6 +196,9 @@ def config_of(work: Path, most: int) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=("trickle", "waiting"))
+    parser.add_argument("--samples", type=Path)
+    parser.add_argument("--days", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=180)
     parser.add_argument("--per-second", type=float, default=4)
     parser.add_argument("--every", default="1s")
@@ -183,7 +208,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         broker = Broker(Path(folder))
         try:
-            for part in (trickle, saturated):
+            parts = {"trickle": trickle, "waiting": saturated}
+            for part in [parts[asked.part]] if asked.part else parts.values():
                 figures = part(broker, Path(folder), asked)
                 print(json.dumps(figures | {"load": round(os.getloadavg()[0], 1)}), flush=True)
         finally:

@@ -21,7 +21,7 @@ from tests.engines.conftest import COPYDESK
 pytestmark = pytest.mark.engines
 
 Record = dict[str, Any]
-KILLS = int(os.environ.get("FOLLOW_KILLS", "2"))
+KILLS = int(os.environ.get("KILLS", "4"))
 _WAIT_SECONDS = 300  # for a round: kernels may have to be compiled first
 _WORDS = [f"{first}{last}" for first in ("bar", "dol", "fen", "gim", "kor", "lut") for last in ("an", "es", "il", "om")]
 
@@ -107,7 +107,7 @@ def snapshot(out: Path) -> Mapping[str, Any]:
 
 def test_killed_at_random_moments_it_has_every_article_once(broker: Broker, topic: str, tmp_path: Path) -> None:
     out, rng, sent = tmp_path / "out", random.Random(7), 0
-    for _ in range(KILLS):
+    for _ in range(KILLS // 2):
         with following(broker.uri(topic), out) as process:
             deadline = time.monotonic() + rng.uniform(4, 25)  # the moment is the test
             while time.monotonic() < deadline:

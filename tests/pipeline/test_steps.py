@@ -1,6 +1,7 @@
 """Steps: committed whole, once, in the order of their cursors, however often and in whatever order they come."""
 
 import itertools
+import json
 import random
 import time
 from collections.abc import Mapping
@@ -80,9 +81,10 @@ def test_the_same_steps_are_the_same_run() -> None:
     assert accept(parts, {}).asked.plan.fingerprint == accept(parts[::-1], {}).asked.plan.fingerprint
 
 
-def test_steps_wait_until_they_are_old_or_lead_to_what_is_committed() -> None:
+def test_steps_wait_until_they_are_old_or_led_to_what_is_committed() -> None:
     old, done, new = step(at(3), at(4), given=10.0), step(at(1), at(2), given=95.0), step(at(2), at(3), given=95.0)
-    assert worth_waiting([*old, *done, *new], {"a": at(2)}, 100.0, 50.0) == (*new,)
+    before = step(START, at(1), given=95.0)
+    assert worth_waiting([*old, *before, *done, *new], {"a": at(2)}, 100.0, 50.0) == (*new,)
 
 
 def test_a_source_begins_where_the_manifest_is() -> None:
@@ -216,6 +218,23 @@ def test_a_commit_makes_what_a_run_makes_and_repeated_does_nothing(
     assert not Path(part.folder).exists()
     tables = [sorted((tmp_path / out / "current").glob("articles/*/*.parquet")) for out in ("expected", "out")]
     assert [path.read_bytes() for path in tables[0]] == [path.read_bytes() for path in tables[1]]
+
+
+@pytest.mark.whole
+def test_a_commit_takes_along_what_later_windows_have_read(
+    tmp_path: Path, records: list[dict[str, Any]], write_jsonl: Any
+) -> None:
+    stream = Stream(["given"], tmp_path / "out", Config(), "PrismRunner")
+    position, parts = caught_up(None, START, 0.0, 1.0), []
+    for number in (1, 2):
+        given = write_jsonl(tmp_path / f"in{number}.jsonl", records[number::2])
+        item = WorkItem("jsonl", (InputFile(str(given), given.stat().st_size),))
+        position, (found,) = ask_for_step(Given(Polled((item,), (), at(number))), position, str(tmp_path))
+        parts += [part for _, part in read_part(found, ReadOptions())]
+    for part in parts:
+        assert commit_steps([part], stream) == ()
+    (manifest,) = (tmp_path / "out" / "manifests").glob("*.json")
+    assert json.loads(manifest.read_text())["cursors"] == {"given": at(2)}
 
 
 @pytest.mark.parametrize(

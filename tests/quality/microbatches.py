@@ -1,6 +1,6 @@
 """Following against one run: the same labelled articles in many files, one moved in a round, and in one.
 
-    python -m tests.quality.microbatches SHARED [--rounds 50] [--window 30] [--rows 12000] [--trace]
+    python -m tests.quality.microbatches SHARED [--rounds 50] [--window 30] [--rows 12000] [--folder DIR] [--trace]
 
 The articles of neardup dev are put in order of their dates. Prints one JSON line: ARI of copies of either way against
 the labels and of the two against each other, articles that only one of them has or that are there twice, what became
@@ -9,6 +9,7 @@ files after the first quarter and at the end. `--trace` prints a line for each r
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -127,13 +128,15 @@ def measure() -> None:
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--window", type=int, default=30)
     parser.add_argument("--rows", type=int, default=12_000)
+    parser.add_argument("--folder", type=Path, help="where the datasets stay, for tests.engines.streamed")
     parser.add_argument("--trace", action="store_true")
     asked = parser.parse_args()
     rows = rows_of(asked.shared / "data/neardup/dev.jsonl.gz")
     rows = sorted(rows, key=lambda row: (str(row["date"]), row["id"]))[: asked.rows]
     given = [{key: value for key, value in row.items() if key not in _LABELS} for row in rows]
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+    with contextlib.ExitStack() as held:
+        work = asked.folder.resolve() if asked.folder else Path(held.enter_context(tempfile.TemporaryDirectory()))
+        work.mkdir(exist_ok=True)
         config = work / "config.toml"
         config.write_text(f"[kept]\nwindow_days = {asked.window}\n", encoding="utf-8")
         feeder = followed(given, work, asked.rounds, config, trace=asked.trace)

@@ -22,7 +22,7 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 from numpy.typing import NDArray
 
-from schemas.barriers import BucketPart, Gather, GroupBuckets, Merge, StoreBuckets
+from schemas.barriers import BucketPart, Gather, GroupBuckets, Merge, Spread, StoreBuckets
 from schemas.blocks import BlockRef, StoredTable, load, store_new
 from schemas.ids import is_among
 from schemas.state import NOTHING_KEPT, Kept, kept_articles
@@ -65,7 +65,8 @@ class FindCandidates(beam.PTransform):  # type: ignore[misc]
         arguments = beam.pvalue.AsList(signed), catalog, self.kept, self.options, self.buckets
         keyed = (
             signed.pipeline
-            | "Buckets" >> beam.Create(range(self.options.key_buckets))
+            | "Buckets" >> beam.Create(range(self.options.key_buckets), reshuffle=False)
+            | "Spread" >> Spread(int)
             | "Meet" >> StoreBuckets(bucketed_pairs, self.scratch, arguments)
         )
         clones = inputs["documents"] | "Clones" >> StoreBuckets(

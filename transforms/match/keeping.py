@@ -17,7 +17,7 @@ import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
-from schemas.barriers import Gather, Merge
+from schemas.barriers import Gather, Merge, Spread
 from schemas.blocks import BlockRef, StoredTable, concat, load, store, store_new
 from schemas.ids import format_id, stable_hash
 from schemas.state import BLOCK_PARTS, Kept, StateFile, block_name, block_table
@@ -92,7 +92,7 @@ class KeepBlocks(beam.PTransform):  # type: ignore[misc]
         files = (
             plan
             | "Tasks" >> beam.FlatMap(tasks_of).with_output_types(Task)
-            | "Spread" >> beam.Reshuffle()
+            | "Spread" >> Spread(Task)
             | "Make" >> beam.Map(make_block, self.options, self.scratch).with_output_types(BlockRef)
             | "Made" >> beam.FlatMap(files_of).with_output_types(StateFile),
             plan | "Gone" >> beam.FlatMap(gone_files).with_output_types(StateFile),

@@ -15,7 +15,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from schemas.barriers import Gather
+from schemas.barriers import Gather, Spread
 from schemas.blocks import BlockRef, StoredTable, concat, load, store, store_new
 from schemas.state import NOTHING_KEPT, Kept
 from transforms.match.documents import DOCUMENTS, outlet_hashes, read_documents
@@ -61,7 +61,8 @@ class SignArticles(beam.PTransform):  # type: ignore[misc]
         documents = described | "Documents" >> Gather(store_documents, (self.scratch,))
         frequencies = (
             blocks.pipeline
-            | "Buckets" >> beam.Create(range(self.buckets))
+            | "Buckets" >> beam.Create(range(self.buckets), reshuffle=False)
+            | "Spread" >> Spread(int)
             | "Count"
             >> beam.Map(
                 count_stored, beam.pvalue.AsSingleton(documents), self.options, self.scratch, self.kept

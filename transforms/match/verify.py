@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas.barriers import Spread
 from schemas.blocks import PAIRS, StoredTable, load
 from schemas.errors import ContractMismatch
 from schemas.ids import is_among
@@ -63,7 +64,8 @@ class VerifyPairs(beam.PTransform):  # type: ignore[misc]
         candidates, catalog = (beam.pvalue.AsSingleton(inputs[name]) for name in ("candidates", "catalog"))
         return (
             inputs["candidates"].pipeline
-            | "Shares" >> beam.Create(range(self.shares))
+            | "Shares" >> beam.Create(range(self.shares), reshuffle=False)
+            | "Spread" >> Spread(int)
             | "Compare"
             >> beam.FlatMap(
                 verified_share, candidates, catalog, self.options, self.shares, self.kept

@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
+from schemas.barriers import Spread
 from schemas.blocks import BLOCK_BYTES, BLOCK_ROWS, RAW, REJECTED, open_batches
 from schemas.errors import Rejected, RejectReason
 from transforms.read.decode import COMPRESSIONS, decode_page, decode_text, read_all
@@ -32,7 +33,7 @@ class ReadArticles(beam.PTransform):  # type: ignore[misc]
         """Wire."""
         return (
             items
-            | "Spread" >> beam.Reshuffle()
+            | "Spread" >> Spread(WorkItem)
             | "Read" >> beam.FlatMap(tagged_blocks, self.options).with_outputs(REJECTS, main="raw")
         )
 

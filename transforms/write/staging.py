@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.io.filesystems import FileSystems
 
-from schemas.barriers import Gather
+from schemas.barriers import Gather, Spread
 from schemas.blocks import StoredTable, load, store_new
 from schemas.files import Counted, DataFile, Staged
 from schemas.ids import is_among
@@ -84,7 +84,7 @@ class WriteTables(beam.PTransform):  # type: ignore[misc]
             pipeline
             | "Once" >> beam.Impulse()
             | "Plan" >> beam.FlatMap(plan_files, self.scratch, self.options, self.kept, **sides)
-            | "Spread" >> beam.Reshuffle()
+            | "Spread" >> Spread(FileTask | Counted)
             | "Write" >> beam.FlatMap(write_task, self.staging)
             | "List" >> Gather(store_list, (self.staging,))
         )
