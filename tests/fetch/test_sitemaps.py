@@ -123,6 +123,15 @@ def test_an_index_leads_to_sitemaps_and_only_to_those_that_changed(site: Any, de
     assert sorted(desk.cursor["lists"]) == [site.url("/map.xml"), site.url("/one.xml")]
 
 
+def test_a_sitemap_with_more_pages_than_can_wait_is_read_again_though_its_index_dates_it_as_before(
+    site: Any, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visits, "MOST_WAITING", 2)
+    site.says("/map.xml", index(dated(site.url("/one.xml"), TODAY)))
+    site.says("/one.xml", urlset(*(dated(site.url(f"/{name}"), TODAY) for name in "abcde")))
+    assert [page for _ in range(4) for page in desk.pages()] == ["/a", "/b", "/c", "/d", "/e"]
+
+
 def test_an_index_that_leads_to_itself_ends(site: Any, desk: Desk) -> None:
     site.says("/map.xml", index(dated(site.url("/map.xml")), dated(site.url("/other.xml"))))
     site.says("/other.xml", index(dated(site.url("/map.xml")), dated(site.url("/other.xml"))))

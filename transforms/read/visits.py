@@ -150,7 +150,7 @@ class _Visit:
             return
         state["due"] = now + min(outcome.fresh, _FRESHEST)
         state.pop("failures", None)
-        state["read"] = state.get("stamp")
+        state["read"] = state.get("stamp") if whole else None
         if outcome.moved and self._secrets.get(url, url) == url:
             state["at"] = outcome.url
         for name, value in (("etag", outcome.etag), ("modified", outcome.modified)):
