@@ -199,6 +199,16 @@ def test_a_poll_of_standard_input_takes_whole_lines_and_does_not_wait(tmp_path: 
     assert source.poll(last.cursor, tmp_path).items == ()
 
 
+def test_lines_of_a_round_that_failed_are_given_again_with_what_came_since(tmp_path: Path, feed: Feed) -> None:
+    source = StdinSource(1 << 20)
+    feed(b'{"text": "One."}\n')
+    assert texts(source.poll({"bytes": 7}, tmp_path)) == [("stdin", "One.")]
+    feed(b'{"text": "Two."}\n')
+    again = source.poll({"bytes": 7}, tmp_path)
+    assert texts(again) == [("stdin", "One."), ("stdin", "Two.")]
+    assert texts(source.poll(again.cursor, tmp_path)) == []
+
+
 def test_a_line_without_end_is_broken_rather_than_kept_in_memory(tmp_path: Path, feed: Feed) -> None:
     source = StdinSource(1 << 20, most_bytes=1000)
     for _ in range(3):
