@@ -63,7 +63,7 @@ def follow(
     """Ask the sources of a request in a rhythm, until told to stop; a round that has begun is finished.
 
     Args:
-      request: what a round does; `request.following` is set here.
+      request: what a round does; `request.following` and `upon` are set here.
       rhythm: how often.
       status: kept up to date.
       stop: set by whoever wants an end.
@@ -89,7 +89,8 @@ def follow(
             if status.failures >= rhythm.most_failures:
                 raise
         else:
-            request = replace(request, following=result.cursors)
+            upon = result.manifest.cursors if result.manifest else {}
+            request = replace(request, following=result.cursors, upon=upon)
             _count(status, result)
         status.working = False
         status.last_seconds = time.monotonic() - began
