@@ -198,10 +198,14 @@ def _first(fields: Fields, *names: str) -> str | None:
 
 
 def _inner(element: Any) -> str:
-    """Text of an element; of one that holds XHTML, its markup."""
-    if element.get("type") != "xhtml":
+    """Text of an element; of one that holds XHTML, its markup as HTML has it: no prefixes, and no `<iframe/>`."""
+    inside = [each for each in element.iterdescendants() if isinstance(each.tag, str)]
+    if not inside or "xhtml" not in element.get("type", ""):
         return text_of(element)
-    parts = [etree.tostring(child, encoding="unicode", with_tail=True) for child in element]
+    for each in inside:
+        each.tag = etree.QName(each).localname
+    parts = [html.escape(element.text or "", quote=False)]
+    parts += [etree.tostring(child, encoding="unicode", method="html", with_tail=True) for child in element]
     return "".join(parts).strip()
 
 
