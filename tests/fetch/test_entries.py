@@ -184,6 +184,13 @@ def test_an_item_without_address_or_id_is_known_by_its_title() -> None:
     assert one.date_published is None
 
 
+def test_entries_that_have_no_more_than_a_text_are_told_apart_by_it() -> None:
+    notes = [{"content_text": "One."}, {"content_html": "<p>Two.</p>"}, {"summary": "Three."}]
+    feed = {"version": "https://jsonfeed.org/version/1", "items": notes}
+    assert len({each.key for each in entries(json.dumps(feed))}) == 3
+    assert item("<description>One.</description>").key != item("<description>Two.</description>").key
+
+
 @pytest.mark.parametrize(
     "content",
     [

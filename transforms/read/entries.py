@@ -51,7 +51,7 @@ Fields = Mapping[str, list[Any]]  # element name with prefix → elements, in th
 class Entry:
     """What a feed or sitemap says of one article."""
 
-    key: str  # the same in every answer: the address, else the feed's own id
+    key: str  # the same in every answer: the address, else the feed's own id, else what there is to read
     url: str | None
     source_id: str | None = None
     headline: str | None = None
@@ -176,7 +176,8 @@ def _xml_entry(item: Any, feed: str, language: str | None) -> Entry:
     summary = _first(fields, "description", "atom:summary", "dc:description")
     content, plain = _content(fields)
     return Entry(
-        key=address or f"{feed} {name or _first(fields, 'title', 'atom:title') or ''}",
+        key=address
+        or f"{feed} {name or _first(fields, 'title', 'atom:title', 'dc:title') or summary or content or ''}",
         url=address,
         source_id=name or None,
         headline=plain_text(_first(fields, "title", "atom:title", "dc:title")),
@@ -330,7 +331,7 @@ def _json_entry(item: Mapping[str, Any], feed: str, language: str | None) -> Ent
     markup, plain = _string(item.get("content_html")), _string(item.get("content_text"))
     summary = _string(item.get("summary"))
     return Entry(
-        key=address or f"{feed} {name or _string(item.get('title')) or ''}",
+        key=address or f"{feed} {name or _string(item.get('title')) or summary or markup or plain or ''}",
         url=address,
         source_id=name,
         headline=plain_text(_string(item.get("title"))),
