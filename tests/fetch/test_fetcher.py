@@ -74,6 +74,18 @@ def test_robots_txt_is_asked_once_and_obeyed(site: Any, fetcher_with: Make) -> N
     assert [path for path, _ in site.asked] == ["/robots.txt", "/a/open"]
 
 
+@pytest.mark.parametrize(("mark", "media"), [(b"\xef\xbb\xbf", "text/plain"), (b"", "application/octet-stream")])
+def test_robots_txt_is_obeyed_with_a_byte_order_mark_and_of_any_type(
+    site: Any, fetcher_with: Make, mark: bytes, media: str
+) -> None:
+    site.says("/robots.txt", mark + b"User-agent: *\nDisallow: /closed", Content_Type=media)
+    site.says("/open", "here")
+    fetcher = fetcher_with()
+    assert fetcher.get(site.url("/open")).body == b"here"
+    with pytest.raises(NotFetched, match=r"robots\.txt asks"):
+        fetcher.get(site.url("/closed"))
+
+
 def test_robots_txt_is_asked_for_anew_after_a_day(site: Any, fetcher_with: Make, clock: Any) -> None:
     site.says("/", "here")
     fetcher = fetcher_with()

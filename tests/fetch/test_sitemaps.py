@@ -147,10 +147,9 @@ def test_an_index_of_too_many_sitemaps_is_cut(site: Any, desk: Desk, monkeypatch
     assert [each.uri for each in desk.last.refused if each.reason is RejectReason.TOO_LARGE] == [site.url("/2.xml")]
 
 
-def test_a_sitemap_may_be_a_gzip_file(site: Any, desk: Desk) -> None:
-    site.says(
-        "/map.xml", gzip.compress(urlset(dated(site.url("/a"), TODAY)).encode()), Content_Type="application/x-gzip"
-    )
+@pytest.mark.parametrize("media", ["application/x-gzip", "application/octet-stream"])
+def test_a_sitemap_may_be_a_gzip_file(site: Any, desk: Desk, media: str) -> None:
+    site.says("/map.xml", gzip.compress(urlset(dated(site.url("/a"), TODAY)).encode()), Content_Type=media)
     assert desk.pages() == ["/a"]
 
 

@@ -27,7 +27,7 @@ from transforms.read.fetchoptions import FetchOptions
 
 _BITE = 1 << 16  # decompressed bytes read at a time
 _PORTS = {"http": 80, "https": 443}
-_NO_TEXT = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip", "application/octet-stream")
+_NO_TEXT = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Resolve = Callable[..., list[Any]]

@@ -220,7 +220,7 @@ class Fetcher:
         if answer.status >= http.client.INTERNAL_SERVER_ERROR:
             self._back_off(location(at).host or "", 0.0)
             raise NotFetched(RejectReason.UNREADABLE, f"{at} answered {answer.status}", again=True)
-        rules = Protego.parse(answer.body.decode("utf-8", "replace"))  # an empty one allows all
+        rules = Protego.parse(answer.body.decode("utf-8-sig", "replace"))  # an empty one allows all
         self._robots[origin] = (self.clock() + _ROBOTS_SECONDS, rules)
         return rules
 
