@@ -78,6 +78,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             "2001:0:4136:e378::1",
             "2001:db8::1",
         ),
+        *("192.0.0.192", "::ffff:192.0.0.192", "192.88.99.1", "fec0::1", "3fff::1"),
     ],
 )
 def test_an_address_within_is_not_public(address: str) -> None:
