@@ -180,10 +180,8 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
 
 def _asked(request: Request, base: Manifest | None, attempt: Attempt, stdin: Path | None) -> Asked:
     committed = base.cursors if base and not request.rebuild else {}
-    ahead = {  # of what is committed; no longer so where that has changed: by another run, or by one that said it failed
-        uri: cursor
-        for uri, cursor in (request.following or {}).items()
-        if committed.get(uri) == request.upon.get(uri)
+    ahead = {  # of what is committed; not where that has changed: by another run, or by one that then failed
+        uri: cursor for uri, cursor in (request.following or {}).items() if committed.get(uri) == request.upon.get(uri)
     }
     if request.asking:
         return request.asking(committed)

@@ -81,8 +81,8 @@ def test_xhtml_is_read_whatever_its_prefix_and_empty_elements(kind: str) -> None
     found = entry(
         ATOM.format(
             'xmlns:h="http://www.w3.org/1999/xhtml"',
-            f"<entry><id>x</id><title>T</title><content type='{kind}'><h:div><h:iframe src='v'/><h:p>One &amp; &lt;two&gt;.</h:p>"
-            "<h:br/><h:p>Three.</h:p></h:div></content></entry>",
+            f"<entry><id>x</id><title>T</title><content type='{kind}'><h:div><h:iframe src='v'/>"
+            "<h:p>One &amp; &lt;two&gt;.</h:p><h:br/><h:p>Three.</h:p></h:div></content></entry>",
         )
     )
     assert found.html is not None

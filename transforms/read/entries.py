@@ -175,12 +175,12 @@ def _xml_entry(item: Any, feed: str, language: str | None) -> Entry:
     name = _first(fields, "guid", "atom:id") or item.get("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}about")
     summary = _first(fields, "description", "atom:summary", "dc:description")
     content, plain = _content(fields)
+    title = _first(fields, "title", "atom:title", "dc:title")
     return Entry(
-        key=address
-        or f"{feed} {name or _first(fields, 'title', 'atom:title', 'dc:title') or summary or content or ''}",
+        key=address or f"{feed} {name or title or summary or content or ''}",
         url=address,
         source_id=name or None,
-        headline=plain_text(_first(fields, "title", "atom:title", "dc:title")),
+        headline=plain_text(title),
         description=plain_text(summary),
         html=_whole(content, summary, plain=plain),
         date_published=_first(
