@@ -133,6 +133,16 @@ def test_a_crawl_delay_lengthens_the_rest(site: Any, fetcher_with: Make, clock: 
     assert clock.slept == [1.0, 7.0]
 
 
+def test_no_crawl_delay_makes_a_redirect_hold_up_the_round(site: Any, fetcher_with: Make, clock: Any) -> None:
+    site.says("/robots.txt", "User-agent: *\nCrawl-delay: 36000\n")
+    site.pages["/a"] = (301, {"Location": "/b"}, b"")
+    site.says("/b", "b")
+    outcomes = given(fetcher_with(), site.url("/a"), site.url("/c"))
+    assert site.paths() == ["/a", "/b"]
+    assert list(outcomes) == [site.url("/a")]  # /c is due in ten hours
+    assert clock.slept == [1.0, 30.0]
+
+
 def test_hosts_do_not_wait_for_each_other(site: Any, other_site: Any, fetcher_with: Make) -> None:
     """Each server holds its answer back till the other has been asked as well."""
 

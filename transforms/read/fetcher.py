@@ -26,6 +26,7 @@ from transforms.read.fetchoptions import FetchOptions
 
 LONGEST_REST = 86_400.0  # seconds; no back-off, and no word of a server, is longer
 _FIRST_REST = 60.0
+_LONGEST_PAUSE = 30.0  # seconds within one fetch, from robots.txt or a redirect to the next request: a thread waits
 _ROBOTS_SECONDS = 86_400.0  # RFC 9309: not to be kept longer
 _ROBOTS_BYTES = 512 << 10  # RFC 9309: at least 500 KiB are read
 _MOVED = {301, 302, 303, 307, 308}
@@ -172,7 +173,7 @@ class Fetcher:
         with turn:
             if self.resting(host):
                 raise NotFetched(RejectReason.UNREADABLE, f"{host} is being left alone for a while", again=True)
-            pause = self.ready(host) - self.clock()
+            pause = min(self.ready(host) - self.clock(), _LONGEST_PAUSE)
             if pause > 0:
                 self._sleep(pause)
             try:
