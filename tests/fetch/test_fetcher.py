@@ -106,6 +106,20 @@ def test_robots_txt_that_is_not_to_be_had_forbids_all_for_now(site: Any, fetcher
     assert site.paths() == []
 
 
+def test_a_host_whose_robots_txt_fails_is_left_alone_twice_as_long_each_time(
+    site: Any, fetcher_with: Make, clock: Any
+) -> None:
+    site.pages["/robots.txt"] = (500, {}, b"")
+    fetcher = fetcher_with()
+    rests = []
+    for _ in range(3):
+        given(fetcher, site.url("/"))
+        until, _ = fetcher.rests()["127.0.0.1"]
+        rests.append(until - clock.time)
+        clock.time = until
+    assert rests == [60.0, 120.0, 240.0]
+
+
 def test_robots_txt_need_not_be_asked(site: Any, fetcher_with: Make) -> None:
     site.says("/", "here")
     fetcher_with(robots=False).get(site.url("/"))

@@ -187,8 +187,9 @@ class Fetcher:
             if answer.status in _BUSY:
                 self._back_off(host, retry_after(answer.headers, self.now()))
                 raise _useless(answer.status)
-            with self._lock:
-                self._rests.pop(host, None)
+            if answer.status < http.client.INTERNAL_SERVER_ERROR:
+                with self._lock:
+                    self._rests.pop(host, None)
             return answer
 
     def _pace(self, url: str) -> float:
