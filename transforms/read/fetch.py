@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, LocationParseError
@@ -89,7 +90,7 @@ def ask(url: str, headers: Mapping[str, str], options: FetchOptions, resolve: Re
     """
     parts = location(url)
     line = _Line(parts, options, resolve)
-    sent = make_headers(accept_encoding=True, basic_auth=parts.auth) | dict(headers)
+    sent = make_headers(accept_encoding=True, basic_auth=parts.auth and unquote(parts.auth, "latin-1")) | dict(headers)
     try:
         with line.limited():
             line.connection.request("GET", parts.request_uri, headers=sent, preload_content=False, decode_content=False)
