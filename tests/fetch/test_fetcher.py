@@ -57,8 +57,11 @@ def test_who_asks_is_said_with_whom_to_write_to(site: Any, fetcher_with: Make) -
     assert all(asked["user-agent"].endswith(" (+https://desk.example/bot)") for _, asked in site.asked)
 
 
-def test_what_the_server_says_of_type_charset_and_freshness_is_kept(site: Any, fetcher_with: Make) -> None:
-    site.says("/", "x", Content_Type='Text/XML; charset="ISO-8859-1"', Cache_Control="public, max-age=90")
+@pytest.mark.parametrize(
+    "rest", ['; charset="ISO-8859-1"', ";charset = iso-8859-1; boundary=x", "; v=1; charset=iso-8859-1;"]
+)
+def test_what_the_server_says_of_type_charset_and_freshness_is_kept(site: Any, fetcher_with: Make, rest: str) -> None:
+    site.says("/", "x", Content_Type=f"Text/XML{rest}", Cache_Control="public, max-age=90")
     answer = fetcher_with().get(site.url("/"))
     assert (answer.media, answer.charset, answer.fresh) == ("text/xml", "iso-8859-1", 90.0)
 

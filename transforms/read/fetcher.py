@@ -33,6 +33,7 @@ _MOVED = {301, 302, 303, 307, 308}
 _MOVED_FOR_GOOD = {301, 308}
 _BUSY = {429, 503}
 _FRESH = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})")
+_CHARSET = re.compile(r"(?:^|[;\s])charset\s*=\s*[\"']?([^\"';\s]+)")
 _NAME = "Copydesk"
 
 
@@ -139,14 +140,14 @@ class Fetcher:
         if answer.status != http.client.OK and not (answer.status == http.client.NOT_MODIFIED and validators):
             raise _useless(answer.status)
         media, _, rest = answer.headers.get("content-type", "").lower().partition(";")
-        charset = rest.partition("charset=")[2].strip(" \"';")
+        charset = _CHARSET.search(rest)
         fresh = _FRESH.search(answer.headers.get("cache-control", "").lower())
         return Fetched(
             _bare(at),
             answer.status == http.client.OK,
             answer.body,
             media.strip(),
-            charset or None,
+            charset[1] if charset else None,
             answer.headers.get("etag"),
             answer.headers.get("last-modified"),
             float(fresh[1]) if fresh else 0.0,
