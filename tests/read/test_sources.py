@@ -101,6 +101,14 @@ def test_what_cannot_be_read_is_said_once(folder: Path) -> None:
     assert source.poll(first.cursor, folder) == Polled((), (), first.cursor)
 
 
+def test_a_name_that_is_not_utf8_is_said_once_and_not_passed_over(folder: Path) -> None:
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("Words.")
+    source = watched(folder)
+    first = source.poll({}, folder)
+    assert [each.reason for each in first.refused] == [RejectReason.UNREADABLE]
+    assert source.poll(json.loads(json.dumps(first.cursor)), folder).refused == ()
+
+
 def test_a_file_that_is_renamed_while_its_folder_is_listed_is_no_reject(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
