@@ -159,8 +159,9 @@ def seconds_of(text: str, option: str = "--every") -> float:
     Raises:
       UsageError: it is none.
     """
+    unit = text[-1:] if text.endswith(("s", "m", "h")) else ""
     try:
-        seconds = float(text.rstrip("smh")) * {"m": 60, "h": 3600}.get(text[-1:], 1)
+        seconds = float(text.removesuffix(unit)) * {"m": 60, "h": 3600}.get(unit, 1)
     except ValueError as error:
         raise UsageError(f"{option} {text}: write 60s, 5m or 1h") from error
     if not 0 <= seconds < float("inf"):

@@ -141,7 +141,7 @@ def test_lengths_of_time_are_understood(text: str, seconds: float) -> None:
     assert seconds_of(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1s", "1d", "nan"])
+@pytest.mark.parametrize("text", ["", "soon", "-1s", "1d", "nan", "500ms", "1hm"])
 def test_other_lengths_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--every"):
         seconds_of(text)
