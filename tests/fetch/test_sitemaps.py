@@ -153,10 +153,17 @@ def test_a_sitemap_may_be_a_gzip_file(site: Any, desk: Desk, media: str) -> None
     assert desk.pages() == ["/a"]
 
 
+def test_a_gzip_file_of_several_members_is_read_to_its_end(site: Any, desk: Desk) -> None:
+    text = urlset(*(dated(site.url(f"/{name}"), TODAY) for name in "abc")).encode()
+    site.says("/map.xml", b"".join(gzip.compress(text[at : at + 100]) for at in range(0, len(text), 100)) + b"\0\0")
+    assert desk.pages() == ["/a", "/b", "/c"]
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
         (gzip.compress(bytes(11 << 20)), "too_large"),
+        (gzip.compress(bytes(6 << 20)) * 2, "too_large"),
         (gzip.compress(b"<urlset/>")[:-9], "truncated"),
         (b"\x1f\x8bx", "truncated"),
     ],

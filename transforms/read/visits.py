@@ -282,13 +282,17 @@ def _unzipped(body: bytes, most: int) -> bytes:
     """
     if not body.startswith(_GZIP):
         return body
-    engine = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    try:
-        data = engine.decompress(body, most + 1)
-    except zlib.error as error:
-        raise Rejected(RejectReason.TRUNCATED, f"damaged gzip: {error}") from error
-    if len(data) > most:
-        raise Rejected(RejectReason.TOO_LARGE, f"over {most} bytes, decompressed (read.fetch.max_bytes)")
-    if not engine.eof:
-        raise Rejected(RejectReason.TRUNCATED, "the gzip stream ends early")
-    return data
+    parts, size, rest = [], 0, body
+    while rest.startswith(_GZIP):  # one member behind the other
+        engine = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            parts.append(engine.decompress(rest, most + 1 - size))
+        except zlib.error as error:
+            raise Rejected(RejectReason.TRUNCATED, f"damaged gzip: {error}") from error
+        size += len(parts[-1])
+        if size > most:
+            raise Rejected(RejectReason.TOO_LARGE, f"over {most} bytes, decompressed (read.fetch.max_bytes)")
+        if not engine.eof:
+            raise Rejected(RejectReason.TRUNCATED, "the gzip stream ends early")
+        rest = engine.unused_data
+    return b"".join(parts)
