@@ -309,6 +309,11 @@ def raw_deflate(body: bytes) -> bytes:
         ({"Content-Encoding": "br"}, brotli.compress),
         ({"Content-Encoding": "zstd"}, zstandard.compress),
         ({"Content-Encoding": "gzip", "Transfer-Encoding": "chunked"}, lambda body: chunked(gzip.compress(body))),
+        (
+            {"Content-Encoding": "gzip"},
+            lambda body: b"".join(gzip.compress(body[at : at + 99]) for at in range(0, len(body), 99)),
+        ),
+        ({"Content-Encoding": "zstd"}, lambda body: zstandard.compress(body[:99]) + zstandard.compress(body[99:])),
         ({"Content-Encoding": "gzip, br"}, lambda body: brotli.compress(gzip.compress(body))),
         ({"Content-Encoding": "gzip", "Transfer-Encoding": "chunked"}, lambda body: body),  # decoded by the crawler
         ({"Content-Encoding": "br"}, lambda body: body),
@@ -324,7 +329,13 @@ def test_bodies_are_read_in_any_encoding(
 
 
 @pytest.mark.parametrize(
-    ("name", "pack"), [("gzip", gzip.compress), ("br", brotli.compress), ("zstd", zstandard.compress)]
+    ("name", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("gzip", lambda body: gzip.compress(body[:40_000]) * 150),
+        ("br", brotli.compress),
+        ("zstd", zstandard.compress),
+    ],
 )
 def test_a_body_that_explodes_is_too_large(tmp_path: Path, name: str, pack: Callable[[bytes], bytes]) -> None:
     made = record("https://a.example/x", pack(b"<p>" * 2_000_000), headers=[*HTML, ("Content-Encoding", name)])

@@ -4,6 +4,7 @@ Many crawlers keep the head as it was sent and the body decoded. So a body that 
 looks like text, is taken as it is; one that ends early is taken as far as it came, as a browser does.
 """
 
+import contextlib
 import io
 import re
 import zlib
@@ -16,6 +17,7 @@ from schemas.errors import Rejected, RejectReason
 
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_GZIP = b"\x1f\x8b"
 _LOOKED_AT = 512  # bytes, to tell text
 _ZSTD_WINDOW = 8 << 20  # RFC 9659
 _NO_ENCODING = {"", "identity", "none", "utf-8"}  # the last two are none of HTTP's, but servers send them
@@ -52,12 +54,18 @@ def _unchunked(body: bytes) -> bytes:
 
 
 def _inflated(body: bytes, most: int) -> bytes:
+    engine = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, most)
+        data = engine.decompress(body, most)
     except zlib.error:
-        if body[:2] == b"\x1f\x8b":
+        if body.startswith(_GZIP):
             raise
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, most)  # "deflate" without zlib's head
+    while len(data) < most and engine.unused_data.startswith(_GZIP):  # one member behind the other
+        rest, engine = engine.unused_data, zlib.decompressobj(zlib.MAX_WBITS | 16)
+        with contextlib.suppress(zlib.error):
+            data += engine.decompress(rest, most - len(data))
+    return data
 
 
 def _unbrotlied(body: bytes, most: int) -> bytes:
@@ -74,7 +82,9 @@ def _unbrotlied(body: bytes, most: int) -> bytes:
 
 
 def _unzstd(body: bytes, most: int) -> bytes:
-    with zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(body) as reader:
+    with zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
+        body, read_across_frames=True
+    ) as reader:
         return reader.read(most)
 
 
