@@ -328,6 +328,13 @@ def test_bodies_are_read_in_any_encoding(
     assert (row["html"].encode(), rejects) == (page(5), [])
 
 
+def test_a_text_whose_first_line_looks_like_the_head_of_a_chunk_stays_whole(tmp_path: Path) -> None:
+    head = [("Content-Type", "text/plain"), ("Transfer-Encoding", "chunked")]
+    text = "10\nThings that the town council said."
+    (row,), _ = read(write(tmp_path / "news.warc", [record("https://a.example/x", text.encode(), headers=head)]))
+    assert row["text"] == text
+
+
 @pytest.mark.parametrize(
     ("name", "pack"),
     [

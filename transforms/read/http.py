@@ -50,6 +50,8 @@ def _unchunked(body: bytes) -> bytes:
         at = found.end() + int(found[1], 16)
         parts.append(body[found.end() : at])
         at += 2 if body[at : at + 1] == b"\r" else 1
+    if len(parts) == 1 and parts[0] and at < len(body):
+        return body  # its crawler had undone them: it begins with a line that only looks like a chunk's
     return b"".join(parts) if parts else body
 
 
