@@ -4,7 +4,6 @@ Many crawlers keep the head as it was sent and the body decoded. So a body that 
 looks like text, is taken as it is; one that ends early is taken as far as it came, as a browser does.
 """
 
-import contextlib
 import io
 import re
 import zlib
@@ -14,6 +13,7 @@ import zstandard
 from fastwarc.stream_io import BrotliReader
 
 from schemas.errors import Rejected, RejectReason
+from transforms.read.decode import gunzip
 
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
@@ -55,19 +55,27 @@ def _unchunked(body: bytes) -> bytes:
     return b"".join(parts) if parts else body
 
 
-def _inflated(body: bytes, most: int) -> bytes:
-    engine = zlib.decompressobj(zlib.MAX_WBITS | 32)
+def _gunzipped(body: bytes, most: int) -> bytes:
+    parts, size = [], 0
     try:
-        data = engine.decompress(body, most)
+        for part in gunzip(io.BytesIO(body)):
+            parts.append(part)
+            size += len(part)
+            if size >= most:
+                break
+    except Rejected as error:
+        if not parts:
+            raise OSError(error.detail) from error
+    return b"".join(parts)[:most]
+
+
+def _inflated(body: bytes, most: int) -> bytes:
+    if body.startswith(_GZIP):
+        return _gunzipped(body, most)
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS).decompress(body, most)
     except zlib.error:
-        if body.startswith(_GZIP):
-            raise
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, most)  # "deflate" without zlib's head
-    while len(data) < most and engine.unused_data.startswith(_GZIP):  # one member behind the other
-        rest, engine = engine.unused_data, zlib.decompressobj(zlib.MAX_WBITS | 16)
-        with contextlib.suppress(zlib.error):
-            data += engine.decompress(rest, most - len(data))
-    return data
 
 
 def _unbrotlied(body: bytes, most: int) -> bytes:

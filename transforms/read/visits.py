@@ -7,7 +7,7 @@ fetched is written to the poll's spool as JSONL, whose records say where they ca
 
 import contextlib
 import datetime as dt
-import zlib
+import io
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import orjson
 from schemas.blocks import BLOCK_BYTES
 from schemas.errors import Rejected, RejectReason
 from schemas.ids import stable_hash
-from transforms.read.decode import decode_page
+from transforms.read.decode import decode_page, gunzip
 from transforms.read.entries import Entry, Parsed
 from transforms.read.fetch import NotFetched, location
 from transforms.read.fetcher import LONGEST_REST, Fetched, Fetcher, Wish, back_off
@@ -282,17 +282,10 @@ def _unzipped(body: bytes, most: int) -> bytes:
     """
     if not body.startswith(_GZIP):
         return body
-    parts, size, rest = [], 0, body
-    while rest.startswith(_GZIP):  # one member behind the other
-        engine = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        try:
-            parts.append(engine.decompress(rest, most + 1 - size))
-        except zlib.error as error:
-            raise Rejected(RejectReason.TRUNCATED, f"damaged gzip: {error}") from error
-        size += len(parts[-1])
+    parts, size = [], 0
+    for part in gunzip(io.BytesIO(body)):
+        parts.append(part)
+        size += len(part)
         if size > most:
             raise Rejected(RejectReason.TOO_LARGE, f"over {most} bytes, decompressed (read.fetch.max_bytes)")
-        if not engine.eof:
-            raise Rejected(RejectReason.TRUNCATED, "the gzip stream ends early")
-        rest = engine.unused_data
     return b"".join(parts)
