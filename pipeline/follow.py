@@ -64,7 +64,7 @@ def follow(
     """Ask the sources of a request in a rhythm, until told to stop; a round that has begun is finished.
 
     Args:
-      request: what a round does; `request.following` is set here.
+      request: what a round does; `request.following` and `upon` are set here.
       rhythm: how often.
       status: kept up to date.
       stop: set by whoever wants an end.
@@ -93,7 +93,8 @@ def follow(
             if status.failures >= rhythm.most_failures:
                 raise
         else:
-            request = replace(request, following=result.cursors)
+            upon = result.manifest.cursors if result.manifest else {}
+            request = replace(request, following=result.cursors, upon=upon)
             _count(status, result)
         pa.default_memory_pool().release_unused()
         status.working = False
@@ -163,8 +164,9 @@ def seconds_of(text: str, option: str = "--every") -> float:
     Raises:
       UsageError: it is none.
     """
+    unit = text[-1:] if text.endswith(("s", "m", "h")) else ""
     try:
-        seconds = float(text.rstrip("smh")) * {"m": 60, "h": 3600}.get(text[-1:], 1)
+        seconds = float(text.removesuffix(unit)) * {"m": 60, "h": 3600}.get(unit, 1)
     except ValueError as error:
         raise UsageError(f"{option} {text}: write 60s, 5m or 1h") from error
     if not 0 <= seconds < float("inf"):

@@ -6,7 +6,7 @@ and only files in which a row changes are written again.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class Request:
     rebuild: bool = False  # put these inputs alone in the place of what the dataset holds
     sources: Sequence[Source] | None = None  # of the inputs, already open; they may remember what they were asked
     following: Mapping[str, Cursor] | None = None  # one round of many: how far they were read
+    upon: Mapping[str, Cursor] = field(default_factory=dict)  # the cursors that were committed then
     asking: Callable[[Mapping[str, Cursor]], Asked] | None = None  # committed cursors → what was read already
     graceful: bool = False  # signals are somebody else's: let the run end
 
@@ -179,12 +180,15 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
 
 def _asked(request: Request, base: Manifest | None, attempt: Attempt, stdin: Path | None) -> Asked:
     committed = base.cursors if base and not request.rebuild else {}
+    ahead = {  # of what is committed; not where that has changed: by another run, or by one that then failed
+        uri: cursor for uri, cursor in (request.following or {}).items() if committed.get(uri) == request.upon.get(uri)
+    }
     if request.asking:
         return request.asking(committed)
     return ask(
         request.inputs,
         request.sources or (),
-        {**committed, **(request.following or {})},
+        {**committed, **ahead},
         request.config.read,
         request.known,
         attempt.scratch / "spool",

@@ -124,7 +124,7 @@ def accept(parts: Iterable[Part], committed: Mapping[str, Cursor]) -> Accepted:
             taken += [step[number] for number in sorted(step)]
             fingerprint.append((f"{uri} {following[1]} {step[0].after.decode()}", len(step), 0.0))
             cursors[uri] = orjson.loads(step[0].after)
-    items = tuple(WorkItem(RAW_BLOCKS, part.blocks) for part in taken if part.blocks)
+    items = tuple(WorkItem(RAW_BLOCKS, part.blocks) for part in taken)  # also of none: the cursor has moved
     used = {part.folder for part in taken}
     waiting = tuple(part for folder, found in steps.items() if folder not in used for part in found.values())
     return Accepted(Asked(Plan(items, (), tuple(fingerprint)), cursors), tuple(taken), waiting)

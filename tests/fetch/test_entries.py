@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from selectolax.lexbor import LexborHTMLParser
 
 from schemas.errors import Rejected, RejectReason
 from transforms.read.entries import MOST_ENTRIES, Entry, parse_feed, plain_text
@@ -73,6 +74,19 @@ def test_an_atom_entry_with_all_there_is() -> None:
     assert found.date_modified == "2026-11-03T00:00:00+02:00"
     assert (found.authors, found.keywords, found.language) == (("Ann Ash", "Bo"), ("Key One", "k2"), "fr")
     assert (found.description, found.source_id) == ("Short.", "tag:s,1")
+
+
+@pytest.mark.parametrize("kind", ["xhtml", "application/xhtml+xml"])
+def test_xhtml_is_read_whatever_its_prefix_and_empty_elements(kind: str) -> None:
+    found = entry(
+        ATOM.format(
+            'xmlns:h="http://www.w3.org/1999/xhtml"',
+            f"<entry><id>x</id><title>T</title><content type='{kind}'><h:div><h:iframe src='v'/>"
+            "<h:p>One &amp; &lt;two&gt;.</h:p><h:br/><h:p>Three.</h:p></h:div></content></entry>",
+        )
+    )
+    assert found.html is not None
+    assert [each.text() for each in LexborHTMLParser(found.html).css("p")] == ["One & <two>.", "Three."]
 
 
 def test_updated_is_never_taken_for_published() -> None:
@@ -168,6 +182,13 @@ def test_an_item_without_address_or_id_is_known_by_its_title() -> None:
     one, two = item("<title>One</title>"), item("<title>Two</title>")
     assert one.key != two.key
     assert one.date_published is None
+
+
+def test_entries_that_have_no_more_than_a_text_are_told_apart_by_it() -> None:
+    notes = [{"content_text": "One."}, {"content_html": "<p>Two.</p>"}, {"summary": "Three."}]
+    feed = {"version": "https://jsonfeed.org/version/1", "items": notes}
+    assert len({each.key for each in entries(json.dumps(feed))}) == 3
+    assert item("<description>One.</description>").key != item("<description>Two.</description>").key
 
 
 @pytest.mark.parametrize(

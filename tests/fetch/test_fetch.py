@@ -4,6 +4,7 @@ import gzip
 import socket
 import threading
 import zlib
+from base64 import b64decode
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -78,6 +79,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             "2001:0:4136:e378::1",
             "2001:db8::1",
         ),
+        *("192.0.0.192", "::ffff:192.0.0.192", "192.88.99.1", "fec0::1", "3fff::1"),
     ],
 )
 def test_an_address_within_is_not_public(address: str) -> None:
@@ -139,6 +141,11 @@ def test_a_password_is_sent_and_no_message_holds_it(site: Any) -> None:
     with pytest.raises(NotFetched) as refused:
         ask(site.url("/", "ann:secret@127.0.0.1"), {}, GUARDED)
     assert "secret" not in str(refused.value)
+
+
+def test_a_password_is_sent_as_it_is_not_as_an_address_has_to_write_it(site: Any) -> None:
+    ask(site.url("/", "ann:p%40ss%C3%A9@127.0.0.1"), {}, OPEN)
+    assert b64decode(site.asked[0][1]["authorization"].removeprefix("Basic ")) == "ann:p@ssé".encode()
 
 
 def drip(piece: bytes, site: Any) -> Callable[[BaseHTTPRequestHandler], None]:

@@ -57,8 +57,11 @@ def test_who_asks_is_said_with_whom_to_write_to(site: Any, fetcher_with: Make) -
     assert all(asked["user-agent"].endswith(" (+https://desk.example/bot)") for _, asked in site.asked)
 
 
-def test_what_the_server_says_of_type_charset_and_freshness_is_kept(site: Any, fetcher_with: Make) -> None:
-    site.says("/", "x", Content_Type='Text/XML; charset="ISO-8859-1"', Cache_Control="public, max-age=90")
+@pytest.mark.parametrize(
+    "rest", ['; charset="ISO-8859-1"', ";charset = iso-8859-1; boundary=x", "; v=1; charset=iso-8859-1;"]
+)
+def test_what_the_server_says_of_type_charset_and_freshness_is_kept(site: Any, fetcher_with: Make, rest: str) -> None:
+    site.says("/", "x", Content_Type=f"Text/XML{rest}", Cache_Control="public, max-age=90")
     answer = fetcher_with().get(site.url("/"))
     assert (answer.media, answer.charset, answer.fresh) == ("text/xml", "iso-8859-1", 90.0)
 
@@ -72,6 +75,18 @@ def test_robots_txt_is_asked_once_and_obeyed(site: Any, fetcher_with: Make) -> N
         fetcher.get(site.url("/a/closed"))
     assert not refused.value.again
     assert [path for path, _ in site.asked] == ["/robots.txt", "/a/open"]
+
+
+@pytest.mark.parametrize(("mark", "media"), [(b"\xef\xbb\xbf", "text/plain"), (b"", "application/octet-stream")])
+def test_robots_txt_is_obeyed_with_a_byte_order_mark_and_of_any_type(
+    site: Any, fetcher_with: Make, mark: bytes, media: str
+) -> None:
+    site.says("/robots.txt", mark + b"User-agent: *\nDisallow: /closed", Content_Type=media)
+    site.says("/open", "here")
+    fetcher = fetcher_with()
+    assert fetcher.get(site.url("/open")).body == b"here"
+    with pytest.raises(NotFetched, match=r"robots\.txt asks"):
+        fetcher.get(site.url("/closed"))
 
 
 def test_robots_txt_is_asked_for_anew_after_a_day(site: Any, fetcher_with: Make, clock: Any) -> None:
@@ -92,6 +107,20 @@ def test_robots_txt_that_is_not_to_be_had_forbids_all_for_now(site: Any, fetcher
     assert refused.value.again
     assert fetcher.resting("127.0.0.1")
     assert site.paths() == []
+
+
+def test_a_host_whose_robots_txt_fails_is_left_alone_twice_as_long_each_time(
+    site: Any, fetcher_with: Make, clock: Any
+) -> None:
+    site.pages["/robots.txt"] = (500, {}, b"")
+    fetcher = fetcher_with()
+    rests = []
+    for _ in range(3):
+        given(fetcher, site.url("/"))
+        until, _ = fetcher.rests()["127.0.0.1"]
+        rests.append(until - clock.time)
+        clock.time = until
+    assert rests == [60.0, 120.0, 240.0]
 
 
 def test_robots_txt_need_not_be_asked(site: Any, fetcher_with: Make) -> None:
@@ -119,6 +148,16 @@ def test_a_crawl_delay_lengthens_the_rest(site: Any, fetcher_with: Make, clock: 
     site.says("/a", "a")
     given(fetcher_with(), site.url("/a"), site.url("/b"))
     assert clock.slept == [1.0, 7.0]
+
+
+def test_no_crawl_delay_makes_a_redirect_hold_up_the_round(site: Any, fetcher_with: Make, clock: Any) -> None:
+    site.says("/robots.txt", "User-agent: *\nCrawl-delay: 36000\n")
+    site.pages["/a"] = (301, {"Location": "/b"}, b"")
+    site.says("/b", "b")
+    outcomes = given(fetcher_with(), site.url("/a"), site.url("/c"))
+    assert site.paths() == ["/a", "/b"]
+    assert list(outcomes) == [site.url("/a")]  # /c is due in ten hours
+    assert clock.slept == [1.0, 30.0]
 
 
 def test_hosts_do_not_wait_for_each_other(site: Any, other_site: Any, fetcher_with: Make) -> None:

@@ -123,6 +123,15 @@ def test_an_index_leads_to_sitemaps_and_only_to_those_that_changed(site: Any, de
     assert sorted(desk.cursor["lists"]) == [site.url("/map.xml"), site.url("/one.xml")]
 
 
+def test_a_sitemap_with_more_pages_than_can_wait_is_read_again_though_its_index_dates_it_as_before(
+    site: Any, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visits, "MOST_WAITING", 2)
+    site.says("/map.xml", index(dated(site.url("/one.xml"), TODAY)))
+    site.says("/one.xml", urlset(*(dated(site.url(f"/{name}"), TODAY) for name in "abcde")))
+    assert [page for _ in range(4) for page in desk.pages()] == ["/a", "/b", "/c", "/d", "/e"]
+
+
 def test_an_index_that_leads_to_itself_ends(site: Any, desk: Desk) -> None:
     site.says("/map.xml", index(dated(site.url("/map.xml")), dated(site.url("/other.xml"))))
     site.says("/other.xml", index(dated(site.url("/map.xml")), dated(site.url("/other.xml"))))
@@ -138,17 +147,23 @@ def test_an_index_of_too_many_sitemaps_is_cut(site: Any, desk: Desk, monkeypatch
     assert [each.uri for each in desk.last.refused if each.reason is RejectReason.TOO_LARGE] == [site.url("/2.xml")]
 
 
-def test_a_sitemap_may_be_a_gzip_file(site: Any, desk: Desk) -> None:
-    site.says(
-        "/map.xml", gzip.compress(urlset(dated(site.url("/a"), TODAY)).encode()), Content_Type="application/x-gzip"
-    )
+@pytest.mark.parametrize("media", ["application/x-gzip", "application/octet-stream"])
+def test_a_sitemap_may_be_a_gzip_file(site: Any, desk: Desk, media: str) -> None:
+    site.says("/map.xml", gzip.compress(urlset(dated(site.url("/a"), TODAY)).encode()), Content_Type=media)
     assert desk.pages() == ["/a"]
+
+
+def test_a_gzip_file_of_several_members_is_read_to_its_end(site: Any, desk: Desk) -> None:
+    text = urlset(*(dated(site.url(f"/{name}"), TODAY) for name in "abc")).encode()
+    site.says("/map.xml", b"".join(gzip.compress(text[at : at + 100]) for at in range(0, len(text), 100)) + b"\0\0")
+    assert desk.pages() == ["/a", "/b", "/c"]
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
         (gzip.compress(bytes(11 << 20)), "too_large"),
+        (gzip.compress(bytes(6 << 20)) * 2, "too_large"),
         (gzip.compress(b"<urlset/>")[:-9], "truncated"),
         (b"\x1f\x8bx", "truncated"),
     ],

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from pipeline import follow as following
 from pipeline.cli import main
 from pipeline.config import Config
 from pipeline.follow import Rhythm, Status, describe, follow, seconds_of
+from pipeline.places import dataset_at
 from pipeline.reading import open_dataset
 from pipeline.run import Request, Result
 from schemas.errors import ContractMismatch, StorageFailed, UsageError
+from tests.pipeline.conftest import staged
+from transforms.read.source import Cursor, Polled
 
 Record = dict[str, Any]
 
@@ -66,6 +70,37 @@ def test_a_round_that_fails_is_tried_again_from_where_it_began(rounds: Callable[
     assert (status.failed, status.failures) == (1, 0)
 
 
+class Asked:
+    """A source without news that learns from each poll; remembers from where it was asked."""
+
+    uri = "quiet"
+
+    def __init__(self) -> None:
+        self.cursors: list[Cursor] = []
+
+    def poll(self, cursor: Cursor, _spool: Path) -> Polled:
+        self.cursors.append(dict(cursor))
+        return Polled((), (), {"at": cursor.get("at", 0), "etag": len(self.cursors)})
+
+
+def test_what_idle_rounds_learned_holds_until_another_commit_moves_the_cursor(
+    monkeypatch: pytest.MonkeyPatch, out: Path
+) -> None:
+    """It may be another's, a rollback, or one of ours that was committed and then could not be shown."""
+    source, done = Asked(), threading.Event()
+    monkeypatch.setattr(following, "open_sources", lambda *_, **__: [source])
+
+    def watch(status: Status) -> None:
+        if status.round == 2 and not status.working:
+            dataset = dataset_at(out)
+            with dataset.attempt() as attempt:
+                change = staged(attempt, {"a": ("c", None)})
+                dataset.commit(attempt, replace(change, about={**change.about, "cursors": {"quiet": {"at": 9}}}))
+
+    follow(Request([], out, Config(), {}), Rhythm(0.0, 4), Status(), done, watch)
+    assert source.cursors == [{}, {"at": 0, "etag": 1}, {"at": 9}, {"at": 9, "etag": 3}]
+
+
 def test_too_many_failures_in_a_row_end_it(rounds: Callable[..., tuple[Runs, Status]]) -> None:
     with pytest.raises(StorageFailed, match="second"):
         rounds(StorageFailed("first"), StorageFailed("second"), None, most_failures=2)
@@ -106,7 +141,7 @@ def test_lengths_of_time_are_understood(text: str, seconds: float) -> None:
     assert seconds_of(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1s", "1d", "nan"])
+@pytest.mark.parametrize("text", ["", "soon", "-1s", "1d", "nan", "500ms", "1hm"])
 def test_other_lengths_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--every"):
         seconds_of(text)

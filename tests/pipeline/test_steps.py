@@ -60,6 +60,13 @@ def test_a_step_without_all_its_parts_waits_and_so_do_those_after_it() -> None:
     assert taken([first[0], *accepted.waiting], {}) == [part.blocks[0].uri for part in (*first, *second)]
 
 
+def test_a_step_that_held_no_record_is_committed_too_so_that_those_after_it_can_be() -> None:
+    (part,) = step(START, at(1))
+    accepted = accept([part._replace(blocks=())], {})  # markers of transactions, tombstones
+    assert accepted.asked.cursors == {"a": at(1)}
+    assert not accepted.asked.is_nothing
+
+
 def test_a_step_that_is_committed_already_is_not_taken_again() -> None:
     parts = [*step(START, at(1)), *step(at(1), at(2))]
     assert taken(parts, {"a": at(1)}) == [parts[1].blocks[0].uri]

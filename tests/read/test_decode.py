@@ -2,7 +2,9 @@
 
 import encodings.aliases
 import gzip
+import io
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import Rejected, RejectReason
-from transforms.read.decode import CHUNK_BYTES, chunks, decode_page, decode_text, read_all
+from transforms.read.decode import CHUNK_BYTES, chunks, decode_page, decode_text, gunzip, read_all
 
 CHARSETS = sorted(set(encodings.aliases.aliases.values()))  # all that Python knows
 
@@ -128,3 +130,9 @@ def test_frames_of_zstd_follow_each_other_and_zeros_behind_gzip_are_padding(tmp_
 def test_a_charset_that_no_page_can_have_is_not_believed(charset: str) -> None:
     page = f'<meta charset="{charset}"><p>' + "Der Ausschuss hat über die Größe der Straße beraten. " * 9
     assert "Größe" in decode_page(page.encode("cp1252"))
+
+
+def test_members_that_hold_nothing_cost_no_more_than_their_length() -> None:
+    began = time.process_time()
+    assert b"".join(gunzip(io.BytesIO(gzip.compress(b"") * 100_000 + gzip.compress(b"x")))) == b"x"
+    assert time.process_time() - began < 3

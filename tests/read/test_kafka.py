@@ -146,3 +146,11 @@ def test_a_topic_made_anew_is_known_by_its_id_though_it_grew_past_the_cursor() -
     polled = new_ranges(DESK, {"topic": "old", "offsets": {"0": 10}}, Log("new", {0: (0, 30)}), 1000)
     assert "made anew" in polled.refused[0].detail
     assert taken(polled) == {0: [range(30)]}
+
+
+@pytest.mark.parametrize("none", ["A" * 22, ""], ids=["as librdkafka says it", "not at all"])
+def test_a_cluster_that_begins_to_give_ids_or_stops_makes_no_topic_anew(none: str) -> None:
+    for before, now in ((none, "new"), ("old", none)):
+        polled = new_ranges(DESK, {"topic": before, "offsets": {"0": 10}}, Log(now, {0: (0, 30)}), 1000)
+        assert polled.refused == ()
+        assert taken(polled) == {0: [range(10, 30)]}

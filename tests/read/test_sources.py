@@ -101,6 +101,14 @@ def test_what_cannot_be_read_is_said_once(folder: Path) -> None:
     assert source.poll(first.cursor, folder) == Polled((), (), first.cursor)
 
 
+def test_a_name_that_is_not_utf8_is_said_once_and_not_passed_over(folder: Path) -> None:
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("Words.")
+    source = watched(folder)
+    first = source.poll({}, folder)
+    assert [each.reason for each in first.refused] == [RejectReason.UNREADABLE]
+    assert source.poll(json.loads(json.dumps(first.cursor)), folder).refused == ()
+
+
 def test_a_file_that_is_renamed_while_its_folder_is_listed_is_no_reject(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +205,16 @@ def test_a_poll_of_standard_input_takes_whole_lines_and_does_not_wait(tmp_path: 
     assert texts(last) == [("stdin", "Two."), ("stdin", "Three.")]
     assert last.cursor == {"bytes": 52, "ended": True}
     assert source.poll(last.cursor, tmp_path).items == ()
+
+
+def test_lines_of_a_round_that_failed_are_given_again_with_what_came_since(tmp_path: Path, feed: Feed) -> None:
+    source = StdinSource(1 << 20)
+    feed(b'{"text": "One."}\n')
+    assert texts(source.poll({"bytes": 7}, tmp_path)) == [("stdin", "One.")]
+    feed(b'{"text": "Two."}\n')
+    again = source.poll({"bytes": 7}, tmp_path)
+    assert texts(again) == [("stdin", "One."), ("stdin", "Two.")]
+    assert texts(source.poll(again.cursor, tmp_path)) == []
 
 
 def test_a_line_without_end_is_broken_rather_than_kept_in_memory(tmp_path: Path, feed: Feed) -> None:

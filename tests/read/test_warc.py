@@ -309,6 +309,11 @@ def raw_deflate(body: bytes) -> bytes:
         ({"Content-Encoding": "br"}, brotli.compress),
         ({"Content-Encoding": "zstd"}, zstandard.compress),
         ({"Content-Encoding": "gzip", "Transfer-Encoding": "chunked"}, lambda body: chunked(gzip.compress(body))),
+        (
+            {"Content-Encoding": "gzip"},
+            lambda body: b"".join(gzip.compress(body[at : at + 99]) for at in range(0, len(body), 99)),
+        ),
+        ({"Content-Encoding": "zstd"}, lambda body: zstandard.compress(body[:99]) + zstandard.compress(body[99:])),
         ({"Content-Encoding": "gzip, br"}, lambda body: brotli.compress(gzip.compress(body))),
         ({"Content-Encoding": "gzip", "Transfer-Encoding": "chunked"}, lambda body: body),  # decoded by the crawler
         ({"Content-Encoding": "br"}, lambda body: body),
@@ -323,8 +328,21 @@ def test_bodies_are_read_in_any_encoding(
     assert (row["html"].encode(), rejects) == (page(5), [])
 
 
+def test_a_text_whose_first_line_looks_like_the_head_of_a_chunk_stays_whole(tmp_path: Path) -> None:
+    head = [("Content-Type", "text/plain"), ("Transfer-Encoding", "chunked")]
+    text = "10\nThings that the town council said."
+    (row,), _ = read(write(tmp_path / "news.warc", [record("https://a.example/x", text.encode(), headers=head)]))
+    assert row["text"] == text
+
+
 @pytest.mark.parametrize(
-    ("name", "pack"), [("gzip", gzip.compress), ("br", brotli.compress), ("zstd", zstandard.compress)]
+    ("name", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("gzip", lambda body: gzip.compress(body[:40_000]) * 150),
+        ("br", brotli.compress),
+        ("zstd", zstandard.compress),
+    ],
 )
 def test_a_body_that_explodes_is_too_large(tmp_path: Path, name: str, pack: Callable[[bytes], bytes]) -> None:
     made = record("https://a.example/x", pack(b"<p>" * 2_000_000), headers=[*HTML, ("Content-Encoding", name)])

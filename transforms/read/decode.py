@@ -17,6 +17,7 @@ from apache_beam.io.filesystems import FileSystems
 from schemas.errors import Rejected, RejectReason
 
 CHUNK_BYTES = 1 << 20
+_GZIP_BITE = 1 << 16  # compressed bytes: what is left of them is copied for each member, and members may hold nothing
 _ZSTD_BITE = 1 << 12  # compressed bytes; at most some 128 MB come of it
 _ZSTD_WINDOW = 1 << 27
 COMPRESSIONS = (".gz", ".zst")
@@ -58,7 +59,7 @@ def chunks(uri: str, start: int = 0) -> Iterator[bytes]:
                     source.seek(start)
                 yield from iter(lambda: source.read(CHUNK_BYTES), b"")
             elif compression_of(uri) == ".gz":
-                yield from _gunzip(source)
+                yield from gunzip(source)
             else:
                 yield from _unzstd(source)
     except (OSError, ValueError) as error:
@@ -127,6 +128,34 @@ def decode_page(data: bytes, charset: str | None = None) -> str:
         return checked(data.decode(best.encoding, "replace"))
 
 
+def gunzip(source: BinaryIO) -> Iterator[bytes]:
+    """Members of a gzip file one after the other; output is bounded whatever the ratio.
+
+    Raises:
+      Rejected: EMPTY, TRUNCATED.
+    """
+    engine = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    fed = False
+    while data := source.read(_GZIP_BITE):
+        fed = True
+        while data:
+            if engine.eof:
+                engine = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            try:
+                out = engine.decompress(data, CHUNK_BYTES)
+            except zlib.error as error:
+                raise Rejected(RejectReason.TRUNCATED, f"damaged gzip stream: {error}") from error
+            if out:
+                yield out
+            data = engine.unused_data.lstrip(b"\0") if engine.eof else engine.unconsumed_tail  # gzip(1) pads with zeros
+    if not fed:
+        raise Rejected(RejectReason.EMPTY, "no bytes: not even a gzip header")
+    while not engine.eof and (out := engine.decompress(engine.unconsumed_tail, CHUNK_BYTES)):
+        yield out
+    if not engine.eof:
+        raise Rejected(RejectReason.TRUNCATED, "the gzip stream ends early")
+
+
 def checked(text: str) -> str:
     """Pass on text that has something in it and no NULs.
 
@@ -154,30 +183,6 @@ def _codec(name: str) -> str | None:
     if found.replace("_", "-") in _NOT_OF_PAGES or found.startswith(("utf-16", "utf-32")):
         return None  # a page whose declaration could be read as ASCII is in none of these
     return _WINDOWS.get(name.lower(), _WINDOWS.get(found, found))
-
-
-def _gunzip(source: BinaryIO) -> Iterator[bytes]:
-    """Members of a gzip file one after the other; output is bounded whatever the ratio."""
-    engine = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    fed = False
-    while data := source.read(CHUNK_BYTES):
-        fed = True
-        while data:
-            if engine.eof:
-                engine = zlib.decompressobj(zlib.MAX_WBITS | 16)
-            try:
-                out = engine.decompress(data, CHUNK_BYTES)
-            except zlib.error as error:
-                raise Rejected(RejectReason.TRUNCATED, f"damaged gzip stream: {error}") from error
-            if out:
-                yield out
-            data = engine.unused_data.lstrip(b"\0") if engine.eof else engine.unconsumed_tail  # gzip(1) pads with zeros
-    if not fed:
-        raise Rejected(RejectReason.EMPTY, "no bytes: not even a gzip header")
-    while not engine.eof and (out := engine.decompress(engine.unconsumed_tail, CHUNK_BYTES)):
-        yield out
-    if not engine.eof:
-        raise Rejected(RejectReason.TRUNCATED, "the gzip stream ends early")
 
 
 def _unzstd(source: BinaryIO) -> Iterator[bytes]:

@@ -51,7 +51,7 @@ Fields = Mapping[str, list[Any]]  # element name with prefix → elements, in th
 class Entry:
     """What a feed or sitemap says of one article."""
 
-    key: str  # the same in every answer: the address, else the feed's own id
+    key: str  # the same in every answer: the address, else the feed's own id, else what there is to read
     url: str | None
     source_id: str | None = None
     headline: str | None = None
@@ -175,11 +175,12 @@ def _xml_entry(item: Any, feed: str, language: str | None) -> Entry:
     name = _first(fields, "guid", "atom:id") or item.get("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}about")
     summary = _first(fields, "description", "atom:summary", "dc:description")
     content, plain = _content(fields)
+    title = _first(fields, "title", "atom:title", "dc:title")
     return Entry(
-        key=address or f"{feed} {name or _first(fields, 'title', 'atom:title') or ''}",
+        key=address or f"{feed} {name or title or summary or content or ''}",
         url=address,
         source_id=name or None,
-        headline=plain_text(_first(fields, "title", "atom:title", "dc:title")),
+        headline=plain_text(title),
         description=plain_text(summary),
         html=_whole(content, summary, plain=plain),
         date_published=_first(
@@ -198,10 +199,14 @@ def _first(fields: Fields, *names: str) -> str | None:
 
 
 def _inner(element: Any) -> str:
-    """Text of an element; of one that holds XHTML, its markup."""
-    if element.get("type") != "xhtml":
+    """Text of an element; of one that holds XHTML, its markup as HTML has it: no prefixes, and no `<iframe/>`."""
+    inside = [each for each in element.iterdescendants() if isinstance(each.tag, str)]
+    if not inside or "xhtml" not in element.get("type", ""):
         return text_of(element)
-    parts = [etree.tostring(child, encoding="unicode", with_tail=True) for child in element]
+    for each in inside:
+        each.tag = etree.QName(each).localname
+    parts = [html.escape(element.text or "", quote=False)]
+    parts += [etree.tostring(child, encoding="unicode", method="html", with_tail=True) for child in element]
     return "".join(parts).strip()
 
 
@@ -326,7 +331,7 @@ def _json_entry(item: Mapping[str, Any], feed: str, language: str | None) -> Ent
     markup, plain = _string(item.get("content_html")), _string(item.get("content_text"))
     summary = _string(item.get("summary"))
     return Entry(
-        key=address or f"{feed} {name or _string(item.get('title')) or ''}",
+        key=address or f"{feed} {name or _string(item.get('title')) or summary or markup or plain or ''}",
         url=address,
         source_id=name,
         headline=plain_text(_string(item.get("title"))),

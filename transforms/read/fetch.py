@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, LocationParseError
@@ -27,8 +28,11 @@ from transforms.read.fetchoptions import FetchOptions
 
 _BITE = 1 << 16  # decompressed bytes read at a time
 _PORTS = {"http": 80, "https": 443}
-_NO_TEXT = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip", "application/octet-stream")
+_NO_TEXT = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NOT_PUBLIC = tuple(  # though Python 3.11 takes them for global
+    map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "fec0::/10"))
+)
 
 Resolve = Callable[..., list[Any]]
 """`socket.getaddrinfo`, or what a test puts in its place."""
@@ -74,7 +78,8 @@ def public(address: str) -> bool:
             return public(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
         if found.sixtofour or found.teredo:
             return False  # tunnels of old, to whatever they embed
-    return found.is_global and not found.is_multicast and not found.is_reserved
+    there = found.is_global and not found.is_multicast and not found.is_reserved
+    return there and not any(found in network for network in _NOT_PUBLIC)
 
 
 def ask(url: str, headers: Mapping[str, str], options: FetchOptions, resolve: Resolve = socket.getaddrinfo) -> Answer:
@@ -85,7 +90,7 @@ def ask(url: str, headers: Mapping[str, str], options: FetchOptions, resolve: Re
     """
     parts = location(url)
     line = _Line(parts, options, resolve)
-    sent = make_headers(accept_encoding=True, basic_auth=parts.auth) | dict(headers)
+    sent = make_headers(accept_encoding=True, basic_auth=parts.auth and unquote(parts.auth, "latin-1")) | dict(headers)
     try:
         with line.limited():
             line.connection.request("GET", parts.request_uri, headers=sent, preload_content=False, decode_content=False)

@@ -26,12 +26,14 @@ from transforms.read.fetchoptions import FetchOptions
 
 LONGEST_REST = 86_400.0  # seconds; no back-off, and no word of a server, is longer
 _FIRST_REST = 60.0
+_LONGEST_PAUSE = 30.0  # seconds within one fetch, from robots.txt or a redirect to the next request: a thread waits
 _ROBOTS_SECONDS = 86_400.0  # RFC 9309: not to be kept longer
 _ROBOTS_BYTES = 512 << 10  # RFC 9309: at least 500 KiB are read
 _MOVED = {301, 302, 303, 307, 308}
 _MOVED_FOR_GOOD = {301, 308}
 _BUSY = {429, 503}
 _FRESH = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})")
+_CHARSET = re.compile(r"(?:^|[;\s])charset\s*=\s*[\"']?([^\"';\s]+)")
 _NAME = "Copydesk"
 
 
@@ -138,14 +140,14 @@ class Fetcher:
         if answer.status != http.client.OK and not (answer.status == http.client.NOT_MODIFIED and validators):
             raise _useless(answer.status)
         media, _, rest = answer.headers.get("content-type", "").lower().partition(";")
-        charset = rest.partition("charset=")[2].strip(" \"';")
+        charset = _CHARSET.search(rest)
         fresh = _FRESH.search(answer.headers.get("cache-control", "").lower())
         return Fetched(
             _bare(at),
             answer.status == http.client.OK,
             answer.body,
             media.strip(),
-            charset or None,
+            charset[1] if charset else None,
             answer.headers.get("etag"),
             answer.headers.get("last-modified"),
             float(fresh[1]) if fresh else 0.0,
@@ -172,7 +174,7 @@ class Fetcher:
         with turn:
             if self.resting(host):
                 raise NotFetched(RejectReason.UNREADABLE, f"{host} is being left alone for a while", again=True)
-            pause = self.ready(host) - self.clock()
+            pause = min(self.ready(host) - self.clock(), _LONGEST_PAUSE)
             if pause > 0:
                 self._sleep(pause)
             try:
@@ -186,8 +188,9 @@ class Fetcher:
             if answer.status in _BUSY:
                 self._back_off(host, retry_after(answer.headers, self.now()))
                 raise _useless(answer.status)
-            with self._lock:
-                self._rests.pop(host, None)
+            if answer.status < http.client.INTERNAL_SERVER_ERROR:
+                with self._lock:
+                    self._rests.pop(host, None)
             return answer
 
     def _pace(self, url: str) -> float:
@@ -220,7 +223,7 @@ class Fetcher:
         if answer.status >= http.client.INTERNAL_SERVER_ERROR:
             self._back_off(location(at).host or "", 0.0)
             raise NotFetched(RejectReason.UNREADABLE, f"{at} answered {answer.status}", again=True)
-        rules = Protego.parse(answer.body.decode("utf-8", "replace"))  # an empty one allows all
+        rules = Protego.parse(answer.body.decode("utf-8-sig", "replace"))  # an empty one allows all
         self._robots[origin] = (self.clock() + _ROBOTS_SECONDS, rules)
         return rules
 

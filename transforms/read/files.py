@@ -68,7 +68,7 @@ class FileSource:
             if self._is_unfinished(found.uri if isinstance(found, Refused) else found.path):
                 continue
             if isinstance(found, Refused):
-                if os.path.lexists(found.uri):  # else it was moved away since the folder was listed
+                if not _is_gone(found):
                     kept[found.uri] = _UNREADABLE
                     refused += [found] * (found.uri not in given)
             else:
@@ -97,6 +97,11 @@ class FileSource:
 
 def _stamp(found: FileMetadata) -> list[float]:
     return [found.size_in_bytes, found.last_updated_in_seconds]
+
+
+def _is_gone(found: Refused) -> bool:
+    """Whether it was moved away since its folder was listed; a link that leads nowhere was not."""
+    return found.detail.startswith(FileNotFoundError.__name__) and not os.path.lexists(found.uri)
 
 
 def _is_open(uri: str) -> bool:

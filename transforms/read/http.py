@@ -13,9 +13,11 @@ import zstandard
 from fastwarc.stream_io import BrotliReader
 
 from schemas.errors import Rejected, RejectReason
+from transforms.read.decode import gunzip
 
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_GZIP = b"\x1f\x8b"
 _LOOKED_AT = 512  # bytes, to tell text
 _ZSTD_WINDOW = 8 << 20  # RFC 9659
 _NO_ENCODING = {"", "identity", "none", "utf-8"}  # the last two are none of HTTP's, but servers send them
@@ -48,15 +50,31 @@ def _unchunked(body: bytes) -> bytes:
         at = found.end() + int(found[1], 16)
         parts.append(body[found.end() : at])
         at += 2 if body[at : at + 1] == b"\r" else 1
+    if len(parts) == 1 and parts[0] and at < len(body):
+        return body  # its crawler had undone them: it begins with a line that only looks like a chunk's
     return b"".join(parts) if parts else body
 
 
-def _inflated(body: bytes, most: int) -> bytes:
+def _gunzipped(body: bytes, most: int) -> bytes:
+    parts, size = [], 0
     try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, most)
+        for part in gunzip(io.BytesIO(body)):
+            parts.append(part)
+            size += len(part)
+            if size >= most:
+                break
+    except Rejected as error:
+        if not parts:
+            raise OSError(error.detail) from error
+    return b"".join(parts)[:most]
+
+
+def _inflated(body: bytes, most: int) -> bytes:
+    if body.startswith(_GZIP):
+        return _gunzipped(body, most)
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS).decompress(body, most)
     except zlib.error:
-        if body[:2] == b"\x1f\x8b":
-            raise
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, most)  # "deflate" without zlib's head
 
 
@@ -74,7 +92,9 @@ def _unbrotlied(body: bytes, most: int) -> bytes:
 
 
 def _unzstd(body: bytes, most: int) -> bytes:
-    with zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(body) as reader:
+    with zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
+        body, read_across_frames=True
+    ) as reader:
         return reader.read(most)
 
 

@@ -23,6 +23,7 @@ from transforms.read.source import Cursor, Polled
 SCHEME = "kafka://"
 RANGE_MESSAGES = 8 * BLOCK_ROWS  # of one work item
 _PORT = 9092
+_NO_ID = {None, "", "AAAAAAAAAAAAAAAAAAAAAA"}  # of a topic's ids; the last is what librdkafka makes of none
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
@@ -45,7 +46,7 @@ class Topic(NamedTuple):
 class Log(NamedTuple):
     """What a topic holds now."""
 
-    topic_id: str  # empty where a cluster is too old to give one
+    topic_id: str  # one of _NO_ID where a cluster is too old to give one
     bounds: Mapping[int, tuple[int, int]]  # partition → the first offset held, the one after the last committed
 
 
@@ -156,7 +157,7 @@ def new_ranges(topic: Topic, cursor: Cursor, log: Log, most: int, *, latest: boo
     """
     known = {int(partition): int(offset) for partition, offset in cursor.get("offsets", {}).items()}
     refused = []
-    if cursor and log.topic_id and cursor.get("topic") not in {log.topic_id, None, ""}:
+    if log.topic_id not in _NO_ID and cursor.get("topic") not in {log.topic_id, *_NO_ID}:
         detail = (
             f"the topic was deleted and made anew: what the old one held from offsets {_listed(known)} on is lost; "
             "the new one is read from its beginning"

@@ -29,7 +29,8 @@ def spool_stdin(folder: Path) -> Path:
 class StdinSource:
     """Standard input as a source: a poll takes the whole lines that are there, and does not wait for more.
 
-    The cursor is {"bytes": given so far, "ended": whether that is all}, for people: nothing can be asked for again.
+    The cursor is {"bytes": given so far, "ended": whether that is all}. What the last poll gave is kept until a later
+    cursor shows that it was committed; of what an earlier process was given nothing can be asked for again.
     """
 
     uri = STDIN_NAME
@@ -37,21 +38,27 @@ class StdinSource:
     def __init__(self, split_bytes: int, most_bytes: int = 1 << 28) -> None:
         """Take about `most_bytes` a poll at most; a line that is longer is broken."""
         self._split_bytes, self._most_bytes = split_bytes, most_bytes
+        self._at = -1  # bytes that were committed before those in `_given`
+        self._given = bytearray()  # by the last poll: its run may fail, and the next is then given them again
         self._begun = bytearray()  # a line of which more is to come
         self._ended = False
 
     def poll(self, cursor: Cursor, spool: Path) -> Polled:
-        """Take the lines that are there."""
+        """Take the lines that are there, and those that were given and not committed."""
+        at = cursor.get("bytes", 0)
+        if at != self._at:
+            self._at = at
+            self._given.clear()
+        while not self._ended and len(self._given) < self._most_bytes and select.select([sys.stdin], [], [], 0)[0]:
+            data = os.read(sys.stdin.fileno(), CHUNK_BYTES)
+            self._ended = not data
+            whole, newline, rest = data.rpartition(b"\n")
+            if newline or self._ended or len(self._begun) > self._most_bytes:
+                self._given += self._begun + whole + newline
+                self._begun.clear()
+            self._begun += rest
+        size = len(self._given)
         path = spool / "stdin.jsonl"
-        with path.open("wb") as sink:
-            while not self._ended and sink.tell() < self._most_bytes and select.select([sys.stdin], [], [], 0)[0]:
-                data = os.read(sys.stdin.fileno(), CHUNK_BYTES)
-                self._ended = not data
-                lines, _, rest = data.rpartition(b"\n")
-                if len(lines) < len(data) - len(rest) or self._ended or len(self._begun) > self._most_bytes:
-                    sink.write(self._begun + data[: len(data) - len(rest)])
-                    self._begun.clear()
-                self._begun += rest
-            size = sink.tell()
-        given = {"bytes": cursor.get("bytes", 0) + size, "ended": self._ended}
+        path.write_bytes(self._given)
+        given = {"bytes": at + size, "ended": self._ended}
         return Polled(stdin_items(path, self._split_bytes) if size else (), (), given)

@@ -7,7 +7,7 @@ fetched is written to the poll's spool as JSONL, whose records say where they ca
 
 import contextlib
 import datetime as dt
-import zlib
+import io
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import orjson
 from schemas.blocks import BLOCK_BYTES
 from schemas.errors import Rejected, RejectReason
 from schemas.ids import stable_hash
-from transforms.read.decode import decode_page
+from transforms.read.decode import decode_page, gunzip
 from transforms.read.entries import Entry, Parsed
 from transforms.read.fetch import NotFetched, location
 from transforms.read.fetcher import LONGEST_REST, Fetched, Fetcher, Wish, back_off
@@ -150,7 +150,7 @@ class _Visit:
             return
         state["due"] = now + min(outcome.fresh, _FRESHEST)
         state.pop("failures", None)
-        state["read"] = state.get("stamp")
+        state["read"] = state.get("stamp") if whole else None
         if outcome.moved and self._secrets.get(url, url) == url:
             state["at"] = outcome.url
         for name, value in (("etag", outcome.etag), ("modified", outcome.modified)):
@@ -282,13 +282,10 @@ def _unzipped(body: bytes, most: int) -> bytes:
     """
     if not body.startswith(_GZIP):
         return body
-    engine = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    try:
-        data = engine.decompress(body, most + 1)
-    except zlib.error as error:
-        raise Rejected(RejectReason.TRUNCATED, f"damaged gzip: {error}") from error
-    if len(data) > most:
-        raise Rejected(RejectReason.TOO_LARGE, f"over {most} bytes, decompressed (read.fetch.max_bytes)")
-    if not engine.eof:
-        raise Rejected(RejectReason.TRUNCATED, "the gzip stream ends early")
-    return data
+    parts, size = [], 0
+    for part in gunzip(io.BytesIO(body)):
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            raise Rejected(RejectReason.TOO_LARGE, f"over {most} bytes, decompressed (read.fetch.max_bytes)")
+    return b"".join(parts)
