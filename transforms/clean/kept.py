@@ -17,7 +17,7 @@ from schemas.blocks import BLOCK_ROWS, CLEAN, BlockRef, new_block, store
 from schemas.ids import is_among, parse_ids
 from schemas.state import Kept, kept_articles, kept_catalog, kept_files
 from schemas.tables import ARTICLES
-from transforms.clean.addresses import identity_of
+from transforms.clean.addresses import canonical_url, identity_of
 from transforms.clean.articles import catalog_of
 
 _LISTS = ("captions", "credits")  # that a clean article has even where they are empty
@@ -86,7 +86,7 @@ def clean_rows(articles: pa.Table) -> pa.Table:
     for name, kind in zip(CLEAN.names, CLEAN.types, strict=True):
         made.setdefault(name, pa.nulls(articles.num_rows, kind))  # what an older contract lacked
     made["article_id"] = parse_ids(articles["article_id"])
-    made["identity"] = np.array([identity_of(url) for url in articles["url"].to_pylist()], np.int64)
+    made["identity"] = np.array([identity_of(canonical_url(url)) for url in articles["url"].to_pylist()], np.int64)
     made["position"] = np.zeros(articles.num_rows, np.int64)
     for name in _LISTS:
         made[name] = made[name].combine_chunks().fill_null([])
