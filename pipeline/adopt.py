@@ -48,8 +48,8 @@ def adopted(kept: Kept, folder: Path) -> Kept:
     identity = np.array([identity_of(canonical_url(url)) for url in articles["url"].to_pylist()], np.int64)
     times = articles["date_published"].cast(pa.int64())
     believed = times.filter(pc.less_equal(times, kept.now + AHEAD).fill_null(False))
-    news = pc.max(believed).as_py() or kept.now
-    rows = kept_rows(articles, tables["copies"], identity, news, kept)
+    news = pc.max(believed).as_py() or 0
+    rows = kept_rows(articles, tables["copies"], identity, news or kept.now, kept)
     return kept._replace(
         articles=store(rows, str(folder / "kept.arrow")).path,
         seen=(store(seen_rows(articles, identity), str(folder / "adopted.seen.arrow")).path,),

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.adopt import adopted
@@ -26,7 +25,7 @@ from schemas.state import (
     Kept,
     block_table,
 )
-from schemas.window import DAY
+from schemas.window import DAY, believed_news
 from transforms.match.keeping import keys_rule
 
 _OF_OUTLETS = {OUTLET_ARTICLES.name, OUTLET_LINES.name}  # what is known of outlets, not of articles
@@ -72,9 +71,10 @@ def keep(  # noqa: PLR0913 -- where from and how
     if KEPT_ARTICLES.name not in state or any(_rule(ref) != rule for ref in blocks):
         return adopted(kept, folder)
     articles = with_bases(pq.read_table(state[KEPT_ARTICLES.name][0]), blocks)
-    news = pc.max(articles["seen"].cast(pa.int64())).as_py() or 0
     path = store(articles, str(folder / "kept.arrow")).path
-    return kept._replace(articles=path, blocks=blocks, seen=tuple(state.get(SEEN.name, ())), news=news)
+    return kept._replace(
+        articles=path, blocks=blocks, seen=tuple(state.get(SEEN.name, ())), news=believed_news(articles)
+    )
 
 
 def paths_of(root: Path, base: Manifest, table: str) -> list[str]:
