@@ -21,7 +21,7 @@ AHEAD = 2 * DAY  # of the clock: time zones, and embargoes that are published ea
 
 
 def news_after(published: pa.ChunkedArray, kept: Kept) -> int:
-    """The newest publication that is believed, of articles that are added and all before, µs; without any, see above."""
+    """The newest publication that is believed, of articles that are added and all before, µs; if none is, see above."""
     times = _times(published)
     news = max(kept.news, int(times[_is_believed(times, kept)].max(initial=0)))
     return news or pc.max(kept_articles(kept)["seen"].cast(pa.int64())).as_py() or kept.now
