@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.blocks import store
-from schemas.files import DataFile
+from schemas.files import DataFile, read_whole
 from schemas.ids import parse_ids
 from schemas.labels import Relation
 from schemas.state import KEPT, SEEN, Kept, kept_files
@@ -37,7 +37,7 @@ def adopted(kept: Kept, folder: Path) -> Kept:
     """Add the articles of its tables to what a run begins with; their words are in no block.
 
     Raises:
-      OSError: a file of a table is gone or unreadable.
+      ContractMismatch: a file of a table is gone or damaged.
     """
     files = kept_files(kept)
     tables = {
@@ -104,8 +104,11 @@ def read_columns(files: list[DataFile], columns: list[str]) -> pa.Table:
     """Columns of files of one table, as text where nothing else is said; null where an older contract had none.
 
     Raises:
-      OSError: a file is gone or unreadable.
+      ContractMismatch: a file is gone or damaged.
     """
     schema = pa.schema([(name, _KINDS.get(name, pa.string())) for name in columns])
-    tables = [pq.read_table(f.path, columns=columns, schema=TABLES[f.table].schema, partitioning=None) for f in files]
-    return pa.concat_tables([schema.empty_table(), *(table.cast(schema) for table in tables)])
+    tables = [schema.empty_table()]
+    for file in files:
+        content = pa.BufferReader(read_whole(file))
+        tables.append(pq.read_table(content, columns=columns, schema=TABLES[file.table].schema).cast(schema))
+    return pa.concat_tables(tables)

@@ -1,5 +1,6 @@
 """What the tables tell of a dataset's articles, where the state does not."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def test_a_page_is_the_same_page_however_its_address_is_written() -> None:
 
 
 def test_columns_that_an_older_contract_lacked_are_null(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"article_id": ["0" * 16], "url": [PAGE]}), tmp_path / "old.parquet")
-    file = DataFile("articles", "2024-01-01", 0, str(tmp_path / "old.parquet"), 1, 0, "")
+    path = tmp_path / "old.parquet"
+    pq.write_table(pa.table({"article_id": ["0" * 16], "url": [PAGE]}), path)
+    file = DataFile("articles", "2024-01-01", 0, str(path), 1, 0, hashlib.sha256(path.read_bytes()).hexdigest())
     assert read_columns([file], ["url", "version"]).to_pylist() == [{"url": PAGE, "version": None}]
