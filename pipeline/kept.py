@@ -28,7 +28,7 @@ from schemas.state import (
 from schemas.window import DAY, believed_news
 from transforms.match.keeping import keys_rule
 
-_OF_OUTLETS = {OUTLET_ARTICLES.name, OUTLET_LINES.name}  # what is known of outlets, not of articles
+OF_OUTLETS = {OUTLET_ARTICLES.name, OUTLET_LINES.name}  # what is known of outlets, not of articles
 
 
 def beginning(run: int, config: Config) -> Kept:
@@ -84,7 +84,7 @@ def paths_of(root: Path, base: Manifest, table: str) -> list[str]:
 
 def memory_files(root: Path, base: Manifest) -> tuple[tuple[str, int, str], ...]:
     """What is known of outlets: table, bucket and path of each file, whole and undamaged."""
-    known = [each for table in sorted(_OF_OUTLETS) for each in state_files(root, base, table)]
+    known = [each for table in sorted(OF_OUTLETS) for each in state_files(root, base, table)]
     return tuple((file.table, int(file.partition), str(path)) for file, path in known)
 
 
@@ -106,7 +106,7 @@ def leaving(root: Path, base: Manifest, kept: Kept, staged: list[Staged]) -> fro
     was made anew.
     """
     if not kept.blocks:
-        return frozenset(file.path for file in base.state if file.table not in _OF_OUTLETS)
+        return frozenset(file.path for file in base.state if file.table not in OF_OUTLETS)
     return frozenset(Path(path).relative_to(root).as_posix() for each in staged for path in each.replaces)
 
 
@@ -116,7 +116,7 @@ def _files(root: Path, base: Manifest) -> pa.Table:
 
 
 def _tables_of_articles(base: Manifest) -> list[str]:
-    return sorted({file.table for file in base.state} - _OF_OUTLETS)
+    return sorted({file.table for file in base.state} - OF_OUTLETS)
 
 
 def _block(tokens: str) -> BlockRef:

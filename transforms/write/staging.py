@@ -146,10 +146,10 @@ def _tasks(  # noqa: PLR0913, PLR0917 -- what is there and what comes
     for piece in pieces:
         new = piece.stop - piece.start
         if new and parts[piece.partition] == 1:
-            files = there.get((table, piece.partition), [])
+            files = tuple(there.get((table, piece.partition), ()))
             if table != REMOVED.name:  # how many lines its articles have lost is known when they are written
-                files = absorbed(files, new, options.max_rows, _ABSORBED_BYTES)
-            taken[piece.partition] = tuple(files)
+                files = tuple(absorbed(files, new, options.max_rows, _ABSORBED_BYTES))
+            taken[piece.partition] = files
         joined = taken.get(piece.partition, ())
         rows = (waiting, piece.start, piece.stop)
         yield FileTask(table, piece.partition, piece.part, *rows, joined, edit=edit, most_rows=options.max_rows)
