@@ -40,6 +40,7 @@ from schemas.blocks import REJECTED, load
 from schemas.contract import CONTRACT_VERSION
 from schemas.errors import CommitConflict, ContractMismatch
 from schemas.ids import stable_hash
+from schemas.spared import SPARED
 from schemas.state import EarlierRuns
 from schemas.tables import ALIASES, ARTICLES
 from transforms.read.inputs import Plan, Refused
@@ -156,6 +157,7 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
             files = numbered([each.file for each in found.staged], staying)
             summary = summary_of(found, [*staying, *files])
             summary["thinned_keys"] = counted(pipeline, "match", "thinned_keys")  # too many articles to pair them all
+            summary["spared"] = sum(counted(pipeline, stage, SPARED) for stage in ("match", "cluster", "write"))
             summary["passed_over"] = counted(pipeline, "read", PASSED_OVER)
             if request.following is None:
                 check_rejects(found, summary, request.config, adding=bool(kept.files))
