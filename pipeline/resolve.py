@@ -26,7 +26,8 @@ def resolve(root: Path, wanted: str) -> dict[str, Any]:
     open_dataset(root)
     aliases = sorted(read_rows(root, "aliases").to_pylist(), key=lambda row: row["snapshot"])
     merged = {row["alias_id"]: (row["kind"], row["id"]) for row in aliases}  # the latest, of one that came back
-    through, kinds = [], ["copy", "story"]
+    through: list[str] = []
+    kinds = ["copy", "story"]
     live = wanted.lower()
     while True:
         for kind in kinds:  # an id is an alias no more when a rebuild left its articles out and they came again

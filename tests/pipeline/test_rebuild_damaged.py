@@ -1,13 +1,16 @@
 """A rebuild is the way out of damage: what is damaged costs its ids, and is counted."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.commit import Dataset
 from pipeline.config import Config
 from pipeline.manifests import Manifest
 from pipeline.rebuild import differences, published_labels
@@ -43,16 +46,17 @@ def test_ids_of_whole_files_stay_and_those_of_damaged_ones_are_counted(tmp_path:
         assert (counts["damaged_before"], counts["not_there_before"], counts["no_longer_there"]) == (2, 2, 0)
 
 
-class Store:
+class Store(Dataset):
     """A place that has some tables' files, and refuses a fetch of any other."""
 
     def __init__(self, *whole: str) -> None:
+        super().__init__(Path("out"))
         self.whole, self.fetched = whole, list[str]()
 
-    def fetch(self, wanted: list[DataFile]) -> None:
-        if any(file.path not in self.whole for file in wanted):
+    def fetch(self, files: Sequence[DataFile]) -> None:
+        if any(file.path not in self.whole for file in files):
             raise ContractMismatch("damaged")
-        self.fetched += [file.path for file in wanted]
+        self.fetched += [file.path for file in files]
 
 
 def test_only_what_a_run_reads_must_be_whole_on_the_store(tmp_path: Path) -> None:
@@ -61,12 +65,13 @@ def test_only_what_a_run_reads_must_be_whole_on_the_store(tmp_path: Path) -> Non
     other = DataFile("articles", "", 1, "b", 1, 1, "")
     base = Manifest(1, 0, "r", "1.0", "0", "c", "", [], {}, [*tables, other], state)
     asked = Request([], tmp_path, Config(), {})
-    for flags, whole, fetched in (
+    cases: list[tuple[dict[str, Any], str, list[str]]] = [
         ({"fresh_memory": True}, "apb", ["a", "p", "b"]),
         ({"rebuild": True}, "ob", ["o", "b"]),
         ({"rebuild": True, "fresh_memory": True}, "a", ["a"]),
         ({}, "okapb", ["o", "k", "a", "p", "b"]),
-    ):
+    ]
+    for flags, whole, fetched in cases:
         store = Store(*whole)
         _fetch(store, base, replace(asked, **flags))
         assert store.fetched == fetched
