@@ -10,22 +10,25 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.blocks import store
+from schemas.files import DataFile, read_whole
 from schemas.ids import parse_ids
 from schemas.labels import Relation
 from schemas.state import KEPT, SEEN, Kept, kept_files
+from schemas.tables import TABLES
 from schemas.window import AHEAD
-from transforms.clean.addresses import identity_of
+from transforms.clean.addresses import canonical_url, identity_of
 
 Int64Array = NDArray[np.int64]
 
 _ARTICLES = ["article_id", "copy_id", "story_id", "date_published", "url", "outlet", "words", "copy_relation"]
-_ARTICLES += ["copy_similarity"]
+_ARTICLES += ["copy_similarity", "version"]
 _COPIES = ["copy_id", "representative_id", "weakest_link"]
 _KINDS = {
     "date_published": pa.timestamp("us", "UTC"),
     "words": pa.int32(),
     "copy_similarity": pa.float32(),
     "weakest_link": pa.float32(),
+    "version": pa.int32(),
 }
 _RELATIONS = pa.array([str(relation) for relation in Relation])
 
@@ -34,19 +37,19 @@ def adopted(kept: Kept, folder: Path) -> Kept:
     """Add the articles of its tables to what a run begins with; their words are in no block.
 
     Raises:
-      OSError: a file of a table is gone or unreadable.
+      ContractMismatch: a file of a table is gone or damaged.
     """
     files = kept_files(kept)
     tables = {
-        name: read_columns([file.path for file in files if file.table == name and file.rows], columns)
+        name: read_columns([file for file in files if file.table == name and file.rows], columns)
         for name, columns in (("articles", _ARTICLES), ("copies", _COPIES))
     }
     articles = tables["articles"].take(pc.sort_indices(tables["articles"]["article_id"]))
-    identity = np.array([identity_of(url) for url in articles["url"].to_pylist()], np.int64)
+    identity = np.array([identity_of(canonical_url(url)) for url in articles["url"].to_pylist()], np.int64)
     times = articles["date_published"].cast(pa.int64())
     believed = times.filter(pc.less_equal(times, kept.now + AHEAD).fill_null(False))
-    news = pc.max(believed).as_py() or kept.now
-    rows = kept_rows(articles, tables["copies"], identity, news, kept)
+    news = pc.max(believed).as_py() or 0
+    rows = kept_rows(articles, tables["copies"], identity, news or kept.now, kept)
     return kept._replace(
         articles=store(rows, str(folder / "kept.arrow")).path,
         seen=(store(seen_rows(articles, identity), str(folder / "adopted.seen.arrow")).path,),
@@ -82,20 +85,30 @@ def kept_rows(articles: pa.Table, copies: pa.Table, identity: Int64Array, news: 
 
 
 def seen_rows(articles: pa.Table, identity: Int64Array) -> pa.Table:
-    """SEEN rows of all articles, ascending; versions of a page are in the order of their dates, then of their ids."""
+    """SEEN rows of all articles, ascending, with the versions that the table says.
+
+    An older contract had none: those are the first, in the order of their dates, then of their ids.
+    """
     ids = parse_ids(articles["article_id"])
+    known = articles["version"].fill_null(0).to_numpy()
     times = articles["date_published"].cast(pa.int64()).fill_null(np.iinfo(np.int64).max).to_numpy()
-    order = np.lexsort((ids, times, identity))
+    order = np.lexsort((ids, times, known, identity))
     same = np.append(False, identity[order][1:] == identity[order][:-1])[: len(ids)] & (identity[order] != 0)
     starts = np.maximum.accumulate(np.where(same, 0, np.arange(len(ids)))) if len(ids) else ids
     version = np.empty(len(ids), np.int32)
     version[order] = np.arange(len(ids)) - starts + 1
-    return pa.table([ids, identity, version], schema=pa.schema(SEEN.fields))
+    return pa.table([ids, identity, np.where(known, known, version)], schema=pa.schema(SEEN.fields))
 
 
-def read_columns(paths: list[str], columns: list[str]) -> pa.Table:
-    """Columns of files of one table, as text where nothing else is said."""
+def read_columns(files: list[DataFile], columns: list[str]) -> pa.Table:
+    """Columns of files of one table, as text where nothing else is said; null where an older contract had none.
+
+    Raises:
+      ContractMismatch: a file is gone or damaged.
+    """
     schema = pa.schema([(name, _KINDS.get(name, pa.string())) for name in columns])
-    return pa.concat_tables(
-        [schema.empty_table(), *(pq.read_table(p, columns=columns, partitioning=None).cast(schema) for p in paths)]
-    )
+    tables = [schema.empty_table()]
+    for file in files:
+        content = pa.BufferReader(read_whole(file))
+        tables.append(pq.read_table(content, columns=columns, schema=TABLES[file.table].schema).cast(schema))
+    return pa.concat_tables(tables)

@@ -55,7 +55,8 @@ def list_command(context: typer.Context, as_json: AsJson = False) -> None:
         if "damaged" in row:
             typer.echo(f"{mark} {row['snapshot']:06d}  damaged: {row['damaged']}")
             continue
-        counts = f"{row['articles_kept']} articles, {row['copies']} copies, {row['stories']} stories"
+        articles = row.get("articles", row["articles_kept"])  # a run that could not add had only its own
+        counts = f"{articles} articles, {row['copies']} copies, {row['stories']} stories"
         again = f" (snapshot {row['restores']} again)" if row["restores"] else ""
         typer.echo(f"{mark} {row['snapshot']:06d}  {row['created']}  {counts}{again}")
 

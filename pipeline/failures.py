@@ -13,7 +13,15 @@ from pathlib import Path
 
 import grpc  # type: ignore[import-untyped]
 
-from schemas.errors import CopydeskError, EngineLost, SourceAway, StorageFailed, UsageError, WorkerLost
+from schemas.errors import (
+    ContractMismatch,
+    CopydeskError,
+    EngineLost,
+    SourceAway,
+    StorageFailed,
+    UsageError,
+    WorkerLost,
+)
 
 _ERRNO = re.compile(r"\[Errno (\d+)\] ([^\[\n]+)")
 _OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM}
@@ -21,7 +29,8 @@ _LOST = re.compile(  # as the runner of Beam 2.77 says it, by what it was waitin
     r"Channel closed prematurely|Socket closed|StatusCode\.(CANCELLED|UNAVAILABLE)|[Ww]orker subprocess exited"
 )
 _STEP = " [while running "  # Beam adds it to what a step raises
-_OURS = re.compile(r"schemas\.errors\.(SourceAway|UsageError): (.+)$", re.MULTILINE)
+_OURS = re.compile(r"schemas\.errors\.(SourceAway|UsageError|ContractMismatch): (.+)$", re.MULTILINE)
+_RAISED_BY_WORKERS = (SourceAway, UsageError, ContractMismatch)
 _JOB = re.compile(r"Pipeline \S+ failed in state (?:FAILED|CANCELLED|UNSPECIFIED): ?(.*)", re.DOTALL)
 _TRACEBACK = "Traceback (most recent call last)"  # a worker's: an error of ours, to be seen whole
 
@@ -31,14 +40,14 @@ def explained(output: Path) -> Iterator[None]:
     """Say of a disk that fails and of a worker that dies what to do; other errors are ours and pass as they are.
 
     Raises:
-      SourceAway, UsageError: a worker raised it.
+      SourceAway, UsageError, ContractMismatch: a worker raised it.
       StorageFailed: the disk is full, gone or read-only.
       WorkerLost: a worker process died.
       EngineLost: the engine failed the job for a reason of its own, or is gone.
     """
     try:
         yield
-    except (SourceAway, UsageError) as error:
+    except _RAISED_BY_WORKERS as error:
         raise type(error)(str(error).partition(_STEP)[0]) from error
     except CopydeskError:
         raise
@@ -52,7 +61,8 @@ def explained(output: Path) -> Iterator[None]:
 def _explained(error: Exception, output: Path) -> CopydeskError | None:
     ours = _OURS.search(str(error))
     if ours:
-        return (SourceAway if ours[1] == "SourceAway" else UsageError)(ours[2].partition(_STEP)[0])
+        kind = next(each for each in _RAISED_BY_WORKERS if each.__name__ == ours[1])
+        return kind(ours[2].partition(_STEP)[0])
     if isinstance(error, OSError) and error.errno in _OF_DISKS:
         reason = str(error)
     else:

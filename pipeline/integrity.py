@@ -1,6 +1,6 @@
 """Whether every file of a dataset is what its writer left: presence, size, checksum, rows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
@@ -59,7 +59,7 @@ def verify(root: Path, number: int | None = None) -> Health:
     return Health(len(wanted), len(seen), problems)
 
 
-def advice(root: Path, problems: Iterable[Problem]) -> str:
+def advice(root: Path, problems: Sequence[Problem]) -> str:
     """What to do about what is wrong."""
     sick = {problem.snapshot for problem in problems}
     dataset = dataset_at(root)
@@ -74,7 +74,8 @@ def advice(root: Path, problems: Iterable[Problem]) -> str:
         return f"restore the files from a backup, or go back with `{verb} rollback {whole[-1]}`"
     if all(problem.path.startswith("state/") for problem in problems):
         return "restore the files from a backup, or run with --fresh-memory to begin without what earlier runs learned"
-    return "restore the files from a backup, or run into another OUT"
+    anew = "run into" if any(problem.path.startswith("manifests/") for problem in problems) else "--rebuild it, or use"
+    return f"restore the files from a backup, or {anew} another OUT"
 
 
 def _damages(dataset: Dataset, manifest: Manifest, seen: dict[str, str]) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.adopt import adopted
@@ -26,10 +25,10 @@ from schemas.state import (
     Kept,
     block_table,
 )
-from schemas.window import DAY
+from schemas.window import DAY, believed_news
 from transforms.match.keeping import keys_rule
 
-_OF_OUTLETS = {OUTLET_ARTICLES.name, OUTLET_LINES.name}  # what is known of outlets, not of articles
+OF_OUTLETS = {OUTLET_ARTICLES.name, OUTLET_LINES.name}  # what is known of outlets, not of articles
 
 
 def beginning(run: int, config: Config) -> Kept:
@@ -72,9 +71,10 @@ def keep(  # noqa: PLR0913 -- where from and how
     if KEPT_ARTICLES.name not in state or any(_rule(ref) != rule for ref in blocks):
         return adopted(kept, folder)
     articles = with_bases(pq.read_table(state[KEPT_ARTICLES.name][0]), blocks)
-    news = pc.max(articles["seen"].cast(pa.int64())).as_py() or 0
     path = store(articles, str(folder / "kept.arrow")).path
-    return kept._replace(articles=path, blocks=blocks, seen=tuple(state.get(SEEN.name, ())), news=news)
+    return kept._replace(
+        articles=path, blocks=blocks, seen=tuple(state.get(SEEN.name, ())), news=believed_news(articles)
+    )
 
 
 def paths_of(root: Path, base: Manifest, table: str) -> list[str]:
@@ -84,7 +84,7 @@ def paths_of(root: Path, base: Manifest, table: str) -> list[str]:
 
 def memory_files(root: Path, base: Manifest) -> tuple[tuple[str, int, str], ...]:
     """What is known of outlets: table, bucket and path of each file, whole and undamaged."""
-    known = [each for table in sorted(_OF_OUTLETS) for each in state_files(root, base, table)]
+    known = [each for table in sorted(OF_OUTLETS) for each in state_files(root, base, table)]
     return tuple((file.table, int(file.partition), str(path)) for file, path in known)
 
 
@@ -106,7 +106,7 @@ def leaving(root: Path, base: Manifest, kept: Kept, staged: list[Staged]) -> fro
     was made anew.
     """
     if not kept.blocks:
-        return frozenset(file.path for file in base.state if file.table not in _OF_OUTLETS)
+        return frozenset(file.path for file in base.state if file.table not in OF_OUTLETS)
     return frozenset(Path(path).relative_to(root).as_posix() for each in staged for path in each.replaces)
 
 
@@ -116,7 +116,7 @@ def _files(root: Path, base: Manifest) -> pa.Table:
 
 
 def _tables_of_articles(base: Manifest) -> list[str]:
-    return sorted({file.table for file in base.state} - _OF_OUTLETS)
+    return sorted({file.table for file in base.state} - OF_OUTLETS)
 
 
 def _block(tokens: str) -> BlockRef:

@@ -112,11 +112,12 @@ def check_rejects(found: Listing, summary: Mapping[str, int], config: Config, *,
     refused = summary["rejected"] - summary["delivered_twice"]
     limits = config.rejects
     too_many = records >= limits.from_records and refused > limits.max_share * records
-    if (summary["articles_kept"] or (adding and summary["delivered_twice"] and not refused)) and not too_many:
+    if (summary["articles_kept"] or (adding and summary["delivered_twice"])) and not too_many:
         return
     reasons = {
         name.removeprefix(REJECTED_AS): each for name, each in found.counts.items() if name.startswith(REJECTED_AS)
     }
+    reasons.pop(RejectReason.DUPLICATE_INPUT, None)  # what is delivered again is no fault of the input
     if not reasons:
         raise TooManyRejects("no articles in the input; nothing was committed")
     reason, (count, example) = min(reasons.items(), key=lambda each: (-each[1][0], each[0]))

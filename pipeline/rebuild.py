@@ -1,5 +1,6 @@
 """A dataset made anew from all its inputs: ids that were published stay with the articles that had them."""
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,39 +12,38 @@ from numpy.typing import NDArray
 from pipeline.manifests import Manifest
 from pipeline.reading import check
 from schemas.errors import ContractMismatch
-from schemas.files import DataFile
+from schemas.files import DataFile, read_whole
 from schemas.ids import is_among, parse_ids
 from schemas.state import LABELLED
-from schemas.tables import ALIASES
+from schemas.tables import ALIASES, ARTICLES
 
 _COLUMNS = ["article_id", "copy_id", "story_id", "date_published"]
 _NONE = -1  # no story
 
 
 def published_labels(root: Path, files: Iterable[DataFile]) -> pa.Table:
-    """LABELLED rows of the articles in some files, ascending.
+    """LABELLED rows of the articles in some files, ascending; of those that are whole, since a rebuild mends damage.
 
     Args:
       root: what the files' paths are relative to.
       files: of all tables; those of the table articles are read.
-
-    Raises:
-      OSError: one is gone or unreadable.
     """
-    tables = [
-        _labelled(pq.read_table(root / file.path, columns=_COLUMNS, partitioning=None))
-        for file in files
-        if file.table == "articles" and file.rows
-    ]
+    tables = []
+    for file in files:
+        if file.table == ARTICLES.name and file.rows:
+            with contextlib.suppress(ContractMismatch):
+                content = pa.BufferReader(read_whole(file._replace(path=f"{root}/{file.path}")))
+                tables.append(_labelled(pq.read_table(content, columns=_COLUMNS)))
     return pa.concat_tables([LABELLED.empty_table(), *tables]).sort_by("article_id").combine_chunks()
 
 
-def differences(before: pa.Table, after: pa.Table) -> dict[str, int]:
+def differences(before: pa.Table, after: pa.Table, there: int) -> dict[str, int]:
     """How a rebuilt dataset differs from the one whose place it takes, as counts of articles.
 
     Args:
       before: LABELLED, ascending.
       after: likewise.
+      there: articles before; those that `before` lacks were in damaged files, and their ids are lost.
     """
     old, new = before["article_id"].to_numpy(), after["article_id"].to_numpy()
     both = is_among(old, new)
@@ -52,7 +52,8 @@ def differences(before: pa.Table, after: pa.Table) -> dict[str, int]:
         f"other_{kind}": int(np.count_nonzero(_ids(before, kind)[both] != _ids(after, kind)[at]))
         for kind in ("copy", "story")
     }
-    return {"no_longer_there": int((~both).sum()), "not_there_before": len(new) - int(both.sum())} | moved
+    counts = {"no_longer_there": int((~both).sum()), "not_there_before": len(new) - int(both.sum())}
+    return counts | moved | {"damaged_before": there - len(old)}
 
 
 def checked_aliases(root: Path, base: Manifest) -> None:

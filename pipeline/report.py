@@ -86,6 +86,16 @@ def print_run(console: Console, manifest: Manifest, output: Path, *, repeated: b
     )
     facts.add_row("copies", f"{counts['copies']:,}")
     facts.add_row("stories", f"{counts['stories']:,}")
+    if "no_longer_there" in counts:
+        gone, came = counts["no_longer_there"], counts["not_there_before"]
+        moved = f"{counts['other_copy']:,} in another copy, {counts['other_story']:,} in another story"
+        facts.add_row("against before", f"{came:,} new, {gone:,} gone, {moved}")
+    if counts.get("damaged_before"):
+        facts.add_row("ids lost", f"of {counts['damaged_before']:,} articles, whose files were damaged")
+    if counts.get("spared"):
+        facts.add_row(
+            "in part", f"{counts['spared']:,} times a stage failed on an article and went on without: see the log"
+        )
     if counts.get("thinned_keys"):
         facts.add_row("keys thinned", f"{counts['thinned_keys']:,} (under too many articles to compare them all)")
     console.print(facts)

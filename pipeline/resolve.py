@@ -24,14 +24,19 @@ def resolve(root: Path, wanted: str) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(str(error)) from error
     open_dataset(root)
-    merged = {row["alias_id"]: (row["kind"], row["id"]) for row in read_rows(root, "aliases").to_pylist()}
-    through, kinds = [], ["copy", "story"]
+    aliases = sorted(read_rows(root, "aliases").to_pylist(), key=lambda row: row["snapshot"])
+    merged = {row["alias_id"]: (row["kind"], row["id"]) for row in aliases}  # the latest, of one that came back
+    through: list[str] = []
+    kinds = ["copy", "story"]
     live = wanted.lower()
-    while live in merged:
+    while True:
+        for kind in kinds:  # an id is an alias no more when a rebuild left its articles out and they came again
+            if read_rows(root, "articles", ["article_id"], ds.field(f"{kind}_id") == live).num_rows:
+                return {"kind": kind, "id": live, "through": through}
+        if live not in merged:
+            break
         through.append(live)
-        kind, live = merged[live]
+        kind, live = merged.pop(live)
         kinds = [kind]
-    for kind in kinds:
-        if read_rows(root, "articles", ["article_id"], ds.field(f"{kind}_id") == live).num_rows:
-            return {"kind": kind, "id": live, "through": through}
-    raise UsageError(f"{root}: no copy or story was ever {wanted}")
+    gone = f"{live}, which it became, is gone since a rebuild" if through else "no copy or story was ever called that"
+    raise UsageError(f"{root}: {wanted}: {gone}")

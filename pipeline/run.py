@@ -20,7 +20,7 @@ from pipeline.engine import DEFAULT_RUNNER, interruptible, new_pipeline, noticin
 from pipeline.engines import canceller
 from pipeline.failures import explained
 from pipeline.graph import Folders, build
-from pipeline.kept import beginning, keep, leaving, memory_files
+from pipeline.kept import OF_OUTLETS, beginning, keep, leaving, memory_files
 from pipeline.listing import (
     check_links,
     check_rejects,
@@ -40,7 +40,9 @@ from schemas.blocks import REJECTED, load
 from schemas.contract import CONTRACT_VERSION
 from schemas.errors import CommitConflict, ContractMismatch
 from schemas.ids import stable_hash
+from schemas.spared import SPARED
 from schemas.state import EarlierRuns
+from schemas.tables import ALIASES, ARTICLES
 from transforms.read.inputs import Plan, Refused
 from transforms.read.source import Cursor, Source
 from transforms.read.stdin import spool_stdin
@@ -138,7 +140,7 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
             watch(attempt)
         with explained(dataset.root):
             if base:
-                dataset.fetch([*base.state, *base.files])  # which are read or written again is known late
+                _fetch(dataset, base, request)
                 if not request.fresh_memory:
                     earlier = earlier._replace(files=memory_files(dataset.root, base))
                 how = {"fresh": request.fresh_memory, "rebuild": request.rebuild}
@@ -156,11 +158,13 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
             files = numbered([each.file for each in found.staged], staying)
             summary = summary_of(found, [*staying, *files])
             summary["thinned_keys"] = counted(pipeline, "match", "thinned_keys")  # too many articles to pair them all
+            summary["spared"] = sum(counted(pipeline, stage, SPARED) for stage in ("match", "cluster", "write"))
             summary["passed_over"] = counted(pipeline, "read", PASSED_OVER)
             if request.following is None:
                 check_rejects(found, summary, request.config, adding=bool(kept.files))
-            if kept.labels:
-                summary |= differences(load(kept.labels), published_labels(attempt.files, files))
+            if base and kept.labels:
+                labels = published_labels(attempt.files, files)
+                summary |= differences(load(kept.labels), labels, base.rows("articles"))
             about = {
                 "run_id": run_id,
                 "version": version("copydesk"),
@@ -195,6 +199,26 @@ def _asked(request: Request, base: Manifest | None, attempt: Attempt, stdin: Pat
         following=request.following is not None,
         stdin=stdin,
     )
+
+
+def _fetch(dataset: Dataset, base: Manifest, request: Request) -> None:
+    """Have the files of a snapshot at hand that a run may read: which it writes again is known late.
+
+    Raises:
+      ContractMismatch: one is gone or damaged; not those that a run without memory or a rebuild does without.
+    """
+    state = [] if request.fresh_memory else base.state
+    if not request.rebuild:
+        dataset.fetch([*state, *base.files])
+        return
+    dataset.fetch([file for file in state if file.table in OF_OUTLETS])
+    files = [file for file in base.files if file.table in {ALIASES.name, ARTICLES.name}]
+    try:
+        dataset.fetch(files)
+    except ContractMismatch:  # `keep` says what is lost, and refuses to do without aliases
+        for file in files:
+            with contextlib.suppress(ContractMismatch):
+                dataset.fetch([file])
 
 
 def _refuse_damaged(dataset: Dataset, base: Manifest) -> None:

@@ -159,7 +159,7 @@ class Kept(NamedTuple):
     similar: str = ""  # the state table SIMILAR
     files: str = ""  # FILES: those of the tables, under absolute paths; there are ever more
     run: int = 1  # the number that the run will have
-    news: int = 0  # µs: the newest publication so far that was believed
+    news: int = 0  # µs: the newest publication so far that was believed; 0: there is none
     now: int = 0  # µs: when the run began; a publication long after it is not believed; 0: any is
     window: int = 30 * 86_400_000_000  # µs: articles older than the news by more are not compared with new ones
 

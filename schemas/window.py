@@ -2,11 +2,12 @@
 
 A date is believed if it is at most two days ahead of the clock that the run began by. The window hangs on the newest
 believed publication of all runs, so it never goes back; an article without a believed date is as new as the run that it
-came with.
+came with. While there is no believed date at all, the window stands where the clock was when the first article came.
 """
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas.ids import is_among
@@ -20,9 +21,16 @@ AHEAD = 2 * DAY  # of the clock: time zones, and embargoes that are published ea
 
 
 def news_after(published: pa.ChunkedArray, kept: Kept) -> int:
-    """The newest publication that is believed, of articles that are added and all before, µs; without any, now."""
+    """The newest publication that is believed, of articles that are added and all before, µs; if none is, see above."""
     times = _times(published)
-    return max(kept.news, int(times[_is_believed(times, kept)].max(initial=0))) or kept.now
+    news = max(kept.news, int(times[_is_believed(times, kept)].max(initial=0)))
+    return news or pc.max(kept_articles(kept)["seen"].cast(pa.int64())).as_py() or kept.now
+
+
+def believed_news(articles: pa.Table) -> int:
+    """The newest publication among KEPT rows that was believed, µs; 0 if none was."""
+    was_believed = pc.equal(articles["published"], articles["seen"])
+    return pc.max(articles["published"].filter(was_believed).cast(pa.int64())).as_py() or 0
 
 
 def seen(catalog: pa.Table, kept: Kept) -> Int64Array:

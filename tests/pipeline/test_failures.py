@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from pipeline.failures import explained
-from schemas.errors import CopydeskError, SourceAway, StorageFailed, TooManyRejects, UsageError, WorkerLost
+from schemas.errors import (
+    ContractMismatch,
+    CopydeskError,
+    SourceAway,
+    StorageFailed,
+    TooManyRejects,
+    UsageError,
+    WorkerLost,
+)
 
 OUT = Path("out")
 
@@ -29,6 +37,7 @@ OUT = Path("out")
             SourceAway,
             "^a broker is away$",
         ),
+        (RuntimeError("schemas.errors.ContractMismatch: a: gone [while running 'W']"), ContractMismatch, "^a: gone$"),
         (RuntimeError("schemas.errors.UsageError: $NAME is not set"), UsageError, r"^\$NAME is not set$"),
     ],
 )
@@ -37,7 +46,7 @@ def test_a_failure_of_the_machine_is_an_error_with_advice(
 ) -> None:
     with pytest.raises(becomes, match=says), explained(OUT):
         raise error
-    assert becomes.exit_code in {2, 3, 6, 7, 8}
+    assert becomes.exit_code in {2, 3, 4, 6, 7, 8}
 
 
 @pytest.mark.parametrize("error", [RuntimeError("KeyError: 'x'"), FileNotFoundError(2, "No such file"), ValueError()])

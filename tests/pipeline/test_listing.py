@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline.listing import Listing, check_links, numbered
-from schemas.errors import CopydeskError
+from pipeline.config import Config
+from pipeline.listing import Listing, check_links, check_rejects, numbered
+from schemas.errors import CopydeskError, TooManyRejects
 from schemas.files import DataFile, Staged
 from transforms.write.partitions import UNDATED
 
@@ -29,3 +30,23 @@ def test_files_are_numbered_by_what_they_hold_and_empty_ones_stay_out_where_ther
     assert numbered([empty], []) == [empty]
     assert numbered([empty], [files[0]]) == []
     assert numbered([empty], [files[0]._replace(partition=UNDATED)]) == [empty]
+
+
+def refusing(kept: int, twice: int, bad: int) -> tuple[Listing, dict[str, int]]:
+    counts = {
+        "rejected as duplicate_input": (twice, "in record 0"),
+        "rejected as empty": (bad, "in record 9: no bytes"),
+    }
+    summary = {"articles_read": kept + twice + bad, "articles_kept": kept, "rejected": twice + bad}
+    return Listing([], {name: each for name, each in counts.items() if each[0]}), summary | {"delivered_twice": twice}
+
+
+@pytest.mark.parametrize(("kept", "twice", "bad"), [(3, 0, 1), (0, 3, 0), (0, 3, 1), (1, 0, 9)])
+def test_a_bad_record_beside_articles_new_or_known_abandons_no_run(kept: int, twice: int, bad: int) -> None:
+    check_rejects(*refusing(kept, twice, bad), Config(), adding=True)
+
+
+@pytest.mark.parametrize(("twice", "bad"), [(0, 2), (500, 200)])
+def test_what_abandons_a_run_is_named_and_never_a_repeat(twice: int, bad: int) -> None:
+    with pytest.raises(TooManyRejects, match=f"^{bad} of {bad} records were rejected, most as empty .*no bytes"):
+        check_rejects(*refusing(0, twice, bad), Config(), adding=True)

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from pipeline.reading import is_all_there
 from pipeline.retention import Retention, expired
 from pipeline.snapshots import collect, difference, roll_back
 from schemas.errors import ContractMismatch, UsageError
+from tests.pipeline.conftest import staged
 
 Publish = Callable[[Mapping[str, tuple[str, str | None]]], Manifest]
 NOW = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
@@ -192,6 +194,18 @@ def test_verify_names_each_damaged_file_and_the_way_back(
     assert f"copydesk snapshots {out} rollback 1" in shown.err
     assert not is_all_there(out, third)
     assert main(["snapshots", str(out), "verify", "1"]) == 0
+
+
+def test_the_list_tells_what_each_snapshot_holds_not_what_its_run_added(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = Dataset(out)
+    with dataset.attempt() as attempt:
+        change = staged(attempt, ONE)
+        about = {**change.about, "summary": {**change.about["summary"], "articles": 7}}
+        dataset.commit(attempt, replace(change, about=about))
+    assert main(["snapshots", str(out)]) == 0
+    assert " 7 articles, " in capsys.readouterr().out
 
 
 def test_a_snapshot_restored_by_copying_is_whole(publish: Publish, out: Path, tmp_path: Path) -> None:

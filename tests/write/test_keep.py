@@ -10,7 +10,7 @@ import xxhash
 from schemas.blocks import CATALOG, COPY_LABELS, STORY_LABELS, BlockRef, load, store_new
 from schemas.seen import is_seen, latest_of, versions
 from schemas.state import KEPT, SEEN, Kept, StateFile
-from schemas.window import DAY, news_after, seen
+from schemas.window import DAY, believed_news, is_recent, news_after, seen
 from transforms.match.keeping import PLACES
 from transforms.write.keep import open_rows, seen_files
 from transforms.write.state import write_part
@@ -65,6 +65,20 @@ def test_a_wrong_date_in_the_future_does_not_move_the_window() -> None:
     assert seen(rows, kept).tolist() == [NOW + DAY, NOW + DAY, NOW + DAY, 5]
     assert news_after(catalog([])["published"], kept) == NOW - DAY
     assert news_after(catalog([])["published"], Kept(now=NOW)) == NOW
+
+
+def test_articles_without_dates_leave_the_window_to_the_first_that_have_one(tmp_path: Path) -> None:
+    row = dict.fromkeys(KEPT.names) | {"identity": 0, "block": "b", "row": 0, "words": 9, "text": 0, "copy_id": 1}
+    rows = [row | {"article_id": 1, "representative": 1, "seen": NOW}]
+    path = store_new(pa.Table.from_pylist(rows, schema=KEPT), str(tmp_path), "kept").path
+    kept = Kept(articles=path, now=NOW + 9 * DAY, news=believed_news(load(path)))
+    undated, archive = catalog([{"article_id": 2}]), catalog([{"article_id": 3, "published": 100 * DAY}])
+    assert kept.news == 0
+    assert news_after(undated["published"], kept) == NOW  # whatever the clock says since
+    assert news_after(archive["published"], kept) == 100 * DAY
+    assert is_recent(archive, kept).all()
+    rows.append(row | {"article_id": 3, "representative": 3, "published": 100 * DAY, "seen": 100 * DAY})
+    assert believed_news(pa.Table.from_pylist(rows, schema=KEPT)) == 100 * DAY
 
 
 def test_an_article_stays_known_as_long_as_its_story_has_one_that_is_compared() -> None:

@@ -23,15 +23,15 @@ from schemas.blocks import (
     store,
     store_new,
 )
-from schemas.files import Counted, Staged
+from schemas.files import Counted, DataFile, Staged
 from schemas.ids import format_id
 from schemas.labels import FORMAT_CODES, RELATION_CODES, Format, Relation
-from schemas.state import ALIASED, NOTHING_KEPT
+from schemas.state import ALIASED, FILES, NOTHING_KEPT, Kept
 from schemas.tables import ARTICLES, TABLES
 from transforms.write import rows
 from transforms.write.cards import store_cards
 from transforms.write.parquet import write_parquet
-from transforms.write.staging import WriteOptions, plan_files, write_task
+from transforms.write.staging import FileTask, WriteOptions, plan_files, write_task
 
 DAY = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
 ROOM: dict[str, Any] = dict.fromkeys(CLEAN.names)
@@ -201,6 +201,22 @@ def test_small_files_hold_the_same_rows(tmp_path: Path) -> None:
     cut = written(tmp_path / "cut", [0, 1, 2, 3], 4, WriteOptions(max_rows=1))
     assert cut["articles"] == plain["articles"]
     assert len(cut["hashes"]) > len(plain["hashes"])
+
+
+@pytest.mark.parametrize(("lines", "joins"), [(3, True), (4, False)])
+def test_small_files_of_removed_lines_are_judged_by_lines_not_by_articles(
+    tmp_path: Path, lines: int, joins: bool
+) -> None:
+    plain = {"article_id": format_id(9), "rule": "test", "outlet": None, "text": "x", "label": "furniture"}
+    before = pa.Table.from_pylist([plain | {"line": line} for line in range(lines)], schema=TABLES["removed"].schema)
+    written = write_parquet(before, TABLES["removed"], str(tmp_path / "old.parquet"))
+    small = DataFile("removed", "2024-05-01", 0, str(tmp_path / "old.parquet"), lines, *written)
+    listed = store(pa.Table.from_pylist([small._asdict()], schema=FILES), str(tmp_path / "files.arrow"))
+    tasks = plan_files(b"", str(tmp_path), WriteOptions(), Kept(files=listed.path), **stored(tmp_path, [0, 1, 2, 3], 4))
+    (task,) = (each for each in tasks if isinstance(each, FileTask) and each[:2] == ("removed", "2024-05-01"))
+    (made,) = (each for each in write_task(task, str(tmp_path)) if isinstance(each, Staged))
+    assert task.stop - task.start == 2  # articles, which lost three lines
+    assert (made.file.rows, made.replaces) == ((3 + lines, (small.path,)) if joins else (3, ()))
 
 
 def test_without_stories_their_columns_are_null(tmp_path: Path) -> None:

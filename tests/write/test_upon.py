@@ -1,21 +1,25 @@
 """What a run changes of earlier runs' files: the rows that it must, in the files that hold them."""
 
 import datetime as dt
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from schemas.blocks import store
+from schemas.blocks import store, store_new
+from schemas.errors import ContractMismatch
 from schemas.files import DataFile
 from schemas.ids import format_id
 from schemas.state import FILES, KEPT, Kept
 from schemas.tables import STORIES
 from schemas.window import DAY
 from transforms.write.partitions import UNDATED
-from transforms.write.upon import absorbed, changes_of, edited, edits
+from transforms.write.upon import Edit, absorbed, changes_of, edited, edits, read_file
 
 BEGIN = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
 
@@ -95,7 +99,8 @@ def test_rows_are_found_in_the_partitions_of_their_first_article(tmp_path: Path)
     made |= {"story_id": pa.array(ids), "status": pa.array(["open"] * 3)}
     pq.write_table(pa.table(made), path)
     names = ("2024-05-01", "2024-04-01", "2024-01-01", "2024-05-02", UNDATED)
-    files = tuple(DataFile("stories", name, 0, str(path), 3, 0, "") for name in names)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    files = tuple(DataFile("stories", name, 0, str(path), 3, 0, digest) for name in names)
     rows = [kept_row(1, 11, 21, 40), kept_row(2, 12, 21, 0), kept_row(3, 13, 22, 0), kept_row(4, 14, 23, 39)]
     kept = upon(tmp_path, rows, files)
     order = labelled([(1, 11, 21, None), (2, 12, 21, None), (3, 13, 22, None), (4, 14, 23, None), (9, 19, 21, None)])
@@ -113,6 +118,22 @@ def test_rows_are_found_in_the_partitions_of_their_first_article(tmp_path: Path)
             {"story_id": ids[1], "status": "closed"},
             {"story_id": ids[2], "status": "open"},
         ]
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-1] + b"?", lambda content: content[:9], None])
+def test_rows_of_a_damaged_file_are_not_written_again_under_a_checksum_that_fits(
+    tmp_path: Path, damage: Callable[[bytes], bytes] | None
+) -> None:
+    path = tmp_path / "articles.parquet"
+    table = pa.Table.from_pylist([{"article_id": format_id(1)}], schema=pa.schema([("article_id", pa.string())]))
+    pq.write_table(table, path)
+    file = DataFile("articles", UNDATED, 0, str(path), 1, 0, hashlib.sha256(path.read_bytes()).hexdigest())
+    assert read_file(file).num_rows == 1
+    path.write_bytes(damage(path.read_bytes())) if damage else path.unlink()
+    edit = Edit(store_new(pa.table({"article_id": [format_id(1)]}), str(tmp_path), "edit"), frozenset({UNDATED}))
+    for read in (read_file, lambda file: edited(file, edit)):
+        with pytest.raises(ContractMismatch, match=r"articles\.parquet: gone, cut short or changed .* verify"):
+            read(file)
 
 
 def test_a_row_is_written_again_only_as_often_as_its_file_doubles() -> None:

@@ -11,13 +11,13 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
 
 from schemas.blocks import BLOCK_ROWS, CLEAN, BlockRef, new_block, store
+from schemas.files import DataFile, read_whole
 from schemas.ids import is_among, parse_ids
 from schemas.state import Kept, kept_articles, kept_catalog, kept_files
 from schemas.tables import ARTICLES
-from transforms.clean.addresses import identity_of
+from transforms.clean.addresses import canonical_url, identity_of
 from transforms.clean.articles import catalog_of
 
 _LISTS = ("captions", "credits")  # that a clean article has even where they are empty
@@ -49,10 +49,10 @@ class ReadKept(beam.PTransform):  # type: ignore[misc]
                 "blocks": begin | "None" >> beam.Create([]).with_output_types(BlockRef),
                 "catalog": known | "Catalog" >> beam.Map(kept_catalog).with_output_types(pa.Table),
             }
-        paths = [file.path for file in kept_files(self.kept) if file.table == ARTICLES.name and file.rows]
+        files = [file for file in kept_files(self.kept) if file.table == ARTICLES.name and file.rows]
         read = (
             begin
-            | "Files" >> beam.Create(paths)
+            | "Files" >> beam.Create(files).with_output_types(DataFile)
             | "Store" >> beam.FlatMap(store_kept, self.kept, self.scratch).with_output_types(KeptBlock)
         )
         return {
@@ -61,15 +61,14 @@ class ReadKept(beam.PTransform):  # type: ignore[misc]
         }
 
 
-def store_kept(path: str, kept: Kept, scratch: str) -> Iterator[KeptBlock]:
+def store_kept(listed: DataFile, kept: Kept, scratch: str) -> Iterator[KeptBlock]:
     """Store the open articles of one file of the table articles, block by block.
 
     Raises:
-      OSError: the file is gone or unreadable.
+      ContractMismatch: the file is gone or damaged.
     """
     wanted = kept_articles(kept)["article_id"].to_numpy()
-    with FileSystems.open(path, "application/octet-stream", "uncompressed") as source:
-        file = pq.ParquetFile(pa.BufferReader(source.read()))
+    file = pq.ParquetFile(pa.BufferReader(read_whole(listed)))
     for rows in file.iter_batches(BLOCK_ROWS):
         ids = parse_ids(rows["article_id"])
         chosen = pa.array(is_among(ids, wanted))
@@ -86,7 +85,7 @@ def clean_rows(articles: pa.Table) -> pa.Table:
     for name, kind in zip(CLEAN.names, CLEAN.types, strict=True):
         made.setdefault(name, pa.nulls(articles.num_rows, kind))  # what an older contract lacked
     made["article_id"] = parse_ids(articles["article_id"])
-    made["identity"] = np.array([identity_of(url) for url in articles["url"].to_pylist()], np.int64)
+    made["identity"] = np.array([identity_of(canonical_url(url)) for url in articles["url"].to_pylist()], np.int64)
     made["position"] = np.zeros(articles.num_rows, np.int64)
     for name in _LISTS:
         made[name] = made[name].combine_chunks().fill_null([])

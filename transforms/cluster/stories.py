@@ -7,6 +7,7 @@ seven sources, one setting for all of them (docs/results.md). What a run does wh
 `transforms.cluster.joining`.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from schemas import blocks, ids
 from schemas.blocks import BlockRef
+from schemas.spared import spared
 from transforms.cluster import agglomerate, events, formats, neighbours, similarity, telling, words
 from transforms.cluster.terms import tokenise
 from transforms.cluster.vocabulary import background
@@ -108,7 +110,8 @@ class StoreFeatures(beam.PTransform):  # type: ignore[misc]
 def store_features(block: BlockRef, options: StoryOptions) -> BlockRef:
     """Store the features of a block; rows that say nothing when stories are switched off."""
     articles = blocks.load(block.part("articles"))
-    rows = features_of(articles, options) if options.enabled else nothing(articles.num_rows)
+    describe = functools.partial(features_of, options=options)
+    rows = spared("cluster", describe, articles) if options.enabled else nothing(articles.num_rows)
     blocks.store(rows, block.part("features"))
     return block
 

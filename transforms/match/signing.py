@@ -8,6 +8,7 @@ Parts that a block gains here, row by row its clean articles:
     keys     what another article must share to be compared with this one, ordered by bucket
 """
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from schemas.barriers import Gather, Spread
 from schemas.blocks import BlockRef, StoredTable, concat, load, store, store_new
+from schemas.spared import spared
 from schemas.state import NOTHING_KEPT, Kept
 from transforms.match.documents import DOCUMENTS, outlet_hashes, read_documents
 from transforms.match.frequencies import ANSWERS, count_bucket, grams_table, read_frequencies
@@ -36,7 +38,7 @@ from transforms.match.shingles import (
     text_keys,
     winnow,
 )
-from transforms.match.words import flag_returning, split_words
+from transforms.match.words import Words, flag_returning, split_words
 
 
 @dataclass(eq=False)
@@ -87,8 +89,7 @@ class SignArticles(beam.PTransform):  # type: ignore[misc]
 def split_block(ref: BlockRef, buckets: int, furniture_articles: int = MatchOptions.furniture_articles) -> pa.Table:
     """Store the words and grams of a block; returns its DOCUMENTS rows."""
     articles = load(ref.part("articles"))
-    texts = column(articles, "text")
-    words = flag_returning(split_words(texts), texts, column(articles, "line_stories"), furniture_articles)
+    words = spared("match", functools.partial(_words_of, furniture_articles=furniture_articles), articles)
     offsets = words.offsets.astype(np.int32)
     listed = {"word": words.hashes, "start": words.start, "length": words.length, "flags": words.flags}
     lists = {name: pa.ListArray.from_arrays(offsets, pa.array(values)) for name, values in listed.items()}
@@ -104,6 +105,11 @@ def split_block(ref: BlockRef, buckets: int, furniture_articles: int = MatchOpti
         text_keys(words.hashes, words.offsets, column(articles, "article_id").to_numpy()),
     ]
     return pa.table(columns, schema=DOCUMENTS)
+
+
+def _words_of(articles: pa.Table, furniture_articles: int) -> Words:
+    texts = column(articles, "text")
+    return flag_returning(split_words(texts), texts, column(articles, "line_stories"), furniture_articles)
 
 
 def store_documents(tables: Iterable[pa.Table], scratch: str) -> StoredTable:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.blocks import BlockRef, load, store
+from schemas.spared import spared
 from transforms.write.sources import OPENING, agency_of
 
 CARDS = pa.schema(
@@ -29,7 +30,7 @@ class StoreCards(beam.PTransform):  # type: ignore[misc]
 
 def store_cards(block: BlockRef) -> BlockRef:
     """Store the cards of a block."""
-    store(cards(load(block.part("articles"))), block.part("cards"))
+    store(spared("write", cards, load(block.part("articles"))), block.part("cards"))
     return block
 
 

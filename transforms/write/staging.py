@@ -61,9 +61,10 @@ class FileTask(NamedTuple):
     rows: StoredTable | None  # none are new
     start: int = 0
     stop: int = 0
-    absorbed: tuple[DataFile, ...] = ()  # that the new rows are written together with; absolute paths
+    small: tuple[DataFile, ...] = ()  # that the new rows may be written together with, see `absorbed`; absolute paths
     suspects: tuple[DataFile, ...] = ()  # others with rows that may have changed
     edit: Edit | None = None
+    most_rows: int = ROW_GROUP_ROWS  # in one file
 
 
 @dataclass(eq=False)
@@ -145,10 +146,13 @@ def _tasks(  # noqa: PLR0913, PLR0917 -- what is there and what comes
     for piece in pieces:
         new = piece.stop - piece.start
         if new and parts[piece.partition] == 1:
-            files = there.get((table, piece.partition), [])
-            taken[piece.partition] = tuple(absorbed(files, new, options.max_rows, _ABSORBED_BYTES))
+            files = tuple(there.get((table, piece.partition), ()))
+            if table != REMOVED.name:  # how many lines its articles have lost is known when they are written
+                files = tuple(absorbed(files, new, options.max_rows, _ABSORBED_BYTES))
+            taken[piece.partition] = files
         joined = taken.get(piece.partition, ())
-        yield FileTask(table, piece.partition, piece.part, waiting, piece.start, piece.stop, joined, edit=edit)
+        rows = (waiting, piece.start, piece.stop)
+        yield FileTask(table, piece.partition, piece.part, *rows, joined, edit=edit, most_rows=options.max_rows)
     for partition in sorted(edit.partitions) if edit and edit.changed.rows else ():
         suspects = tuple(f for f in there.get((table, partition), []) if f.rows and f not in taken.get(partition, ()))
         if suspects:
@@ -192,11 +196,12 @@ def write_task(task: FileTask | Counted, staging: str) -> Iterator[Staged | Coun
 def _written(table: pa.Table, task: FileTask, staging: str) -> Staged:
     """New rows, and those of the files that they are written together with."""
     contract = TABLES[task.table]
-    if task.absorbed:
-        before = [read_file(file) if (now := edited(file, task.edit)) is None else now for file in task.absorbed]
+    files = list(absorbed(task.small, table.num_rows, task.most_rows, _ABSORBED_BYTES))
+    if files:
+        before = [read_file(file) if (now := edited(file, task.edit)) is None else now for file in files]
         table = pa.concat_tables([table.select(contract.schema.names).cast(contract.schema), *before])
         table = table.sort_by([(name, "ascending") for name in contract.sort])
-    return _staged(table, task, task.part, staging, tuple(file.path for file in task.absorbed))
+    return _staged(table, task, task.part, staging, tuple(file.path for file in files))
 
 
 def _staged(table: pa.Table, task: FileTask, part: int, staging: str, replaces: tuple[str, ...]) -> Staged:

@@ -12,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
 from schemas.blocks import StoredTable, load, store_new
-from schemas.files import DataFile
+from schemas.files import DataFile, read_whole
 from schemas.ids import is_among, parse_ids
 from schemas.state import Kept, kept_articles
 from schemas.tables import ARTICLES, COPIES, STORIES, TABLES
@@ -96,13 +95,12 @@ def edited(file: DataFile, edit: Edit | None) -> pa.Table | None:
     """The rows that a file of an earlier run should have; None if those are what it has.
 
     Raises:
-      OSError: it is gone or unreadable.
+      ContractMismatch: it is gone or damaged.
     """
     if edit is None or not edit.changed.rows or file.partition not in edit.partitions:
         return None
     changed = load(edit.changed.path)
-    with FileSystems.open(file.path, "application/octet-stream", "uncompressed") as source:
-        data = pa.BufferReader(source.read())
+    data = pa.BufferReader(read_whole(file))
     name = TABLES[file.table].schema.names[0]
     known = changed[changed.column_names[0]]
     known = parse_ids(known) if file.table == ARTICLES.name else known.to_numpy()
@@ -119,10 +117,9 @@ def read_file(file: DataFile) -> pa.Table:
     """All rows in today's columns: null where an older contract had none.
 
     Raises:
-      OSError: it is gone or unreadable.
+      ContractMismatch: it is gone or damaged.
     """
-    with FileSystems.open(file.path, "application/octet-stream", "uncompressed") as source:
-        return pq.read_table(pa.BufferReader(source.read()), schema=TABLES[file.table].schema)
+    return pq.read_table(pa.BufferReader(read_whole(file)), schema=TABLES[file.table].schema)
 
 
 def absorbed(files: Iterable[DataFile], rows_there: int, most_rows: int, most_bytes: int) -> Iterator[DataFile]:
