@@ -20,6 +20,7 @@ from transforms.write import cards
 from transforms.write.cards import store_cards
 
 BAD = "Bad"
+Stage = Callable[[BlockRef], Any]
 
 
 def articles(texts: list[str]) -> pa.Table:
@@ -64,7 +65,7 @@ def test_a_block_with_an_article_that_a_stage_fails_on_is_stored_row_by_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, part: str
 ) -> None:
     texts = ["The harbour bridge was closed on Monday.", BAD, "Ministers met in Port Brenn."]
-    stages: dict[str, Callable[[BlockRef], Any]] = {
+    stages: dict[str, Stage] = {
         "cards": store_cards,
         "features": functools.partial(store_features, options=StoryOptions()),
         "tokens": functools.partial(split_block, buckets=16),
