@@ -1,6 +1,7 @@
-"""Following a Kafka topic: from an article in the topic to a row in `current`, and what a core gets through.
+"""Following or streaming a Kafka topic: from an article in it to a row in `current`, and what a core gets through.
 
     python -m tests.benchmarks.latency [--seconds 180] [--per-second 4] [--every 1s] [--waiting 20000] [--round 4000]
+    python -m tests.benchmarks.latency --part trickle --stream
     python -m tests.benchmarks.latency --part trickle --seconds 3600 --per-second 2 --every 20s --samples FILE
 
 First a trickle: latency of every article, how long rounds take, and what the process holds after the first quarter and
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ import pyarrow.parquet as pq
 
 from tests.benchmarks.kafka import made
 from tests.engines.broker import Broker
+from tests.engines.fetch_prism import fetch as fetch_prism
 
 _BYTES = 2500
 _LOOKS = 0.05  # seconds between two looks at `current`
@@ -72,14 +74,19 @@ def articles(count: int, days: int) -> list[bytes]:
 
 
 @contextlib.contextmanager
-def following(uri: str, out: Path, every: str, config: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A follower in a process of its own."""
-    words = [sys.executable, "-m", "pipeline", "follow", uri, "--output", str(out)]
-    words += ["--every", every, "--config", str(config)]
+def following(
+    uri: str, out: Path, every: str, config: Path, engine: Sequence[str] = ()
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A follower in a process of its own, or a stream on an engine."""
+    words = [sys.executable, "-m", "pipeline", "stream" if engine else "follow", uri, "--output", str(out)]
+    words += ["--every", every, "--config", str(config), *engine]
     with out.with_suffix(".log").open("wb") as log, subprocess.Popen(words, stdout=log, stderr=log) as process:
         try:
             yield process
         finally:
+            process.terminate()  # a stream ends its engine
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(30)
             process.kill()
 
 
@@ -117,7 +124,8 @@ def trickle(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str, 
             time.sleep(max(0.0, began + number / asked.per_second - time.monotonic()))
             send(value)
 
-    with following(broker.uri(topic), reader.out, asked.every, config_of(work, 4000)) as process:
+    engine = ["--runner", "PrismRunner", "--", f"--prism_location={fetch_prism()}"] if asked.stream else []
+    with following(broker.uri(topic), reader.out, asked.every, config_of(work, 4000), engine) as process:
         send(values[0])
         until(reader, 1, process)  # it has started, and has its kernels
         threading.Thread(target=steadily, daemon=True).start()
@@ -197,6 +205,7 @@ def config_of(work: Path, most: int) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("trickle", "waiting"))
+    parser.add_argument("--stream", action="store_true", help="the trickle by `stream` on Prism")
     parser.add_argument("--samples", type=Path)
     parser.add_argument("--days", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=180)

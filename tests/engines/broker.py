@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: 
 from tests.engines.fetch_kafka import fetch
 
 PASSWORD = "open sesame"  # noqa: S105 -- of a broker that lives as long as its tests
-_START_SECONDS = 90
+_START_SECONDS = 240
 _JAAS = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_desk="{PASSWORD}";'
 
 

@@ -202,7 +202,7 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def until(done: Callable[[], Any], what: str, alive: Callable[[], bool] = lambda: True, seconds: float = 90) -> Any:
+def until(done: Callable[[], Any], what: str, alive: Callable[[], bool] = lambda: True, seconds: float = 240) -> Any:
     """Ask until it is so.
 
     Raises:

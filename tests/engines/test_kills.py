@@ -1,4 +1,4 @@
-"""Killed again and again in mid-stream: whatever it was, every article is there once, and nothing is rejected.
+"""Killed again and again in mid-stream: whatever it was, every article is there once, none is rejected.
 
 Articles come by a topic and by a feed. Killed are, at random, the follower, or the driver and a task manager, the
 broker and the feed's server, each to be started again; what ends by itself is started again too, as a service manager
@@ -181,7 +181,7 @@ def survive(press: Press, out: Path, command: Kept, victims: dict[str, Callable[
         missing = Counter(press.sent) - times_there(out)
         assert time.monotonic() < deadline, f"{killed}: missing {missing}\n{command.log.read_text()[-4000:]}"
         time.sleep(1)
-    assert not rows(out, "rejects")
+    assert not [row for row in rows(out, "rejects") if row["source_id"]]  # that a feed was away may be said
     sys.stdout.write(f"killed {dict(killed)}, ended by itself {command.ended}, {len(press.sent)} articles\n")
 
 
