@@ -33,6 +33,17 @@ def believed_news(articles: pa.Table) -> int:
     return pc.max(articles["published"].filter(was_believed).cast(pa.int64())).as_py() or 0
 
 
+def compared(kept: Kept) -> pa.Table:
+    """KEPT rows of the articles that new ones are compared with: those in the window as the runs before left it.
+
+    A story with news stays open with all of its articles, the older ones for what the tables tell of them.
+    """
+    articles = kept_articles(kept)
+    times = articles["seen"].cast(pa.int64()).to_numpy()
+    news = kept.news or int(times.max(initial=0))
+    return articles.filter(pa.array(times >= news - kept.window))
+
+
 def seen(catalog: pa.Table, kept: Kept) -> Int64Array:
     """How new each article of a run's catalog is, µs, as the state table KEPT_ARTICLES has it in `seen`."""
     news, known = news_after(catalog["published"], kept), kept_articles(kept)

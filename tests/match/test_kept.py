@@ -166,6 +166,28 @@ def test_small_blocks_are_merged_expired_rows_dropped_and_empty_blocks_go(
     assert match_blocks(blocks_of([{"id": "o", "text": prose(ord("i"))}]), OPTIONS, str(tmp_path), last).num_rows == 0
 
 
+def test_a_block_of_which_most_articles_are_over_is_written_again_without_them(
+    blocks_of: Blocks, prose: Prose, tmp_path: Path
+) -> None:
+    days = dict.fromkeys("abcde", 1) | dict.fromkeys("fgh", 20)
+    kept = Kept(window=30 * DAY)
+    for names in ("abcdefgh", "m"):
+        new = [{"id": n, "date_published": days.get(n, 32) * DAY, "text": prose(ord(n))} for n in names]
+        refs = blocks_of(new)
+        signed(refs, kept, tmp_path)
+        kept = keep(refs, tmp_path, kept)
+    assert [ref.rows for ref in kept.blocks] == [4]  # three are more than two for each new one, and less than half
+
+
+def test_what_its_story_alone_keeps_open_is_compared_no_longer(blocks_of: Blocks, prose: Prose, tmp_path: Path) -> None:
+    refs = blocks_of([{"id": name, "date_published": DAY, "text": prose(ord(name))} for name in "ab"])
+    signed(refs, NOTHING_KEPT, tmp_path)
+    kept = keep(refs, tmp_path)._replace(window=30 * DAY)
+    for news, found in ((31 * DAY, [1.0]), (32 * DAY, [])):
+        copy = blocks_of([{"id": str(news), "text": prose(ord("a"))}])
+        assert match_blocks(copy, OPTIONS, str(tmp_path), kept._replace(news=news))["score"].to_pylist() == found
+
+
 def test_parts_that_other_stages_store_go_with_their_articles(
     blocks_of: Blocks, prose: Prose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from schemas.barriers import Gather
 from schemas.blocks import BlockRef, StoredTable, load, store_new
 from schemas.ids import is_among
 from schemas.state import SIMILAR, Kept, StatePart
+from schemas.window import compared
 from transforms.cluster import neighbours, similarity, stories
 from transforms.cluster.remembered import PAIRS, remembered, similar_pairs
 from transforms.cluster.spoken import UNKNOWN, Copies, changed, representatives
@@ -111,7 +112,9 @@ def label_window(
         labels = stories.label_graph(graph, np.sort(known.copy), options.cut)
         ends = known.article[asking[pairs.left]], known.article[asking[pairs.right]]
         return labels, remembered(earlier, ends, score, known, catalog, kept)
-    new, near = _nearest_kept(among, known, old, parts, options)
+    met = copies.filter(pa.array(is_among(copies["article_id"].to_numpy(), compared(kept)["article_id"].to_numpy())))
+    recent = is_among(known.copy, np.unique(met["copy_id"].to_numpy()))
+    new, near = _nearest_kept(among, known, old & recent, parts, options)
     touched = np.union1d(known.story[near], changed(copies, known, kept))
     nodes = np.concatenate([asking, np.flatnonzero(old & is_among(known.story, touched))])
     node = np.full(len(known.article), -1, np.int64)

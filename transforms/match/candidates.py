@@ -26,6 +26,7 @@ from schemas.barriers import BucketPart, Gather, GroupBuckets, Merge, Spread, St
 from schemas.blocks import BlockRef, StoredTable, load, store_new
 from schemas.ids import is_among
 from schemas.state import NOTHING_KEPT, Kept, kept_articles
+from schemas.window import compared
 from transforms.match.documents import first_of_group, placed, read_documents
 from transforms.match.frequencies import bucket_bounds, sharing
 from transforms.match.gathering import factorise, places_of
@@ -181,17 +182,18 @@ def store_grouped(tables: Iterable[pa.Table], scratch: str) -> StoredTable:
 
 @functools.lru_cache(maxsize=1)
 def _ranks(catalog: StoredTable, kept: Kept) -> dict[str, Int64Array]:
-    """By block, the rank of each of its rows; -1 for a row of a kept block that is no longer open."""
+    """By block, the rank of each of its rows; -1 for a row of a kept block that is compared no longer."""
     table = load(catalog.path)
     if not table.num_rows:
         return {}
+    met = _are_new(catalog, kept) | is_among(table["article_id"].to_numpy(), compared(kept)["article_id"].to_numpy())
     block, names = factorise(table["block"])
     sizes = dict.fromkeys(names, 0) | {ref.base: ref.rows for ref in kept.blocks}
     row = table["row"].to_numpy()
     ranks = {}
     for name, members in zip(names, places_of(block, len(names)), strict=True):
         ranks[name] = np.full(sizes[name] or members.size, -1, np.int64)
-        ranks[name][row[members]] = members
+        ranks[name][row[members]] = np.where(met[members], members, -1)
     return {ref.base: np.full(ref.rows, -1, np.int64) for ref in kept.blocks} | ranks
 
 
@@ -204,7 +206,7 @@ def _are_new(catalog: StoredTable, kept: Kept) -> NDArray[np.bool_]:
 @functools.lru_cache(maxsize=1)
 def _follow(catalog: StoredTable, kept: Kept) -> NDArray[np.bool_]:
     """By rank, whether an article of a kept block has the words of another one that leads it."""
-    known = kept_articles(kept)
+    known = compared(kept)
     known = known.take(placed(known, kept.blocks)[0])
     ids = known["article_id"].to_numpy()
     follows = ~first_of_group(ids, known["text"].to_numpy(), np.zeros(ids.size, bool))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from schemas.blocks import BlockRef, StoredTable, load
 from schemas.ids import is_among, stable_hash
 from schemas.state import NOTHING_KEPT, Kept, kept_articles
+from schemas.window import compared
 from transforms.match.gathering import factorise
 
 Int32Array = NDArray[np.int32]
@@ -55,7 +56,7 @@ class Documents:
 @functools.lru_cache(maxsize=2)
 def read_documents(stored: StoredTable, kept: Kept = NOTHING_KEPT) -> Documents:
     """Read a stored table of DOCUMENTS rows, add the articles of kept blocks and settle who counts."""
-    table, old = load(stored.path), kept_articles(kept)
+    table, old = load(stored.path), compared(kept)
     block, names = factorise(table["block"])
     sizes = np.bincount(block)
     bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)

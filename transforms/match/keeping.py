@@ -3,7 +3,8 @@
 A state block has the parts BLOCK_PARTS, row by row the same articles, ascending by id. It is named by their ids, so
 that equal articles make equal files whatever blocks they came in. Blocks are merged log-structured: the run's articles
 become one block, kept blocks of less than twice the rows are merged into it, smallest first, without the articles that
-are no longer open; so an article is copied a few times, whatever there is. A block of which no article is open goes.
+are no longer open; so an article is copied a few times, whatever there is. A block of which most articles are over is
+written again without them, one of which all are goes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -127,12 +128,14 @@ def plan_blocks(catalog: pa.Table, kept: Kept, scratch: str) -> Plan:
     entries = catalog.select(_SOURCES.names)
     number, names = factorise(entries["block"])
     known = {ref.base: 0 for ref in kept.blocks}  # open rows
+    sparse = {ref.base: ref.rows // 2 for ref in kept.blocks}  # with fewer it is written again, to be rid of the others
     rows = np.bincount(number, minlength=len(names))
     open_rows = known | {name: int(rows[at]) for at, name in enumerate(names) if name in known}
     written = {name for name in names if name not in known and name}
     total = sum(int(rows[at]) for at, name in enumerate(names) if name in written)
     for base, size in sorted(open_rows.items(), key=lambda each: (each[1], block_name(each[0]))):
-        if size and total and size < _GROWTH * total and size + total <= MOST_ROWS:
+        few = total and size < _GROWTH * total and size + total <= MOST_ROWS
+        if size and (few or size < sparse.get(base, 0)):
             written.add(base)
             total += size
     moves = np.array([name in written for name in names], bool)[number]
