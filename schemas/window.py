@@ -61,7 +61,7 @@ def is_recent(catalog: pa.Table, kept: Kept) -> NDArray[np.bool_]:
 
 
 def is_open(catalog: pa.Table, copies: pa.Table, stories: pa.Table, kept: Kept) -> NDArray[np.bool_]:
-    """Which articles of a run's catalog later runs compare new ones with: those of stories with news in the window.
+    """Which articles of a run's catalog later runs still know: those of stories with news in the window.
 
     Args:
       catalog: CATALOG, in any order.
