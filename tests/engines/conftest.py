@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.engines import fetch_flink, fetch_prism
+from tests.engines.broker import Broker
 from tests.engines.flinkcluster import Cluster, cluster
 
 Record = dict[str, Any]
@@ -41,6 +42,14 @@ def flink(shared_flink: Cluster) -> Cluster:
     """The same, whole again after a test that killed a part."""
     shared_flink.mend()
     return shared_flink
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """One broker for the tests of a module, each with topics of its own."""
+    broker = Broker(tmp_path_factory.mktemp("kafka"))
+    yield broker
+    broker.kill()
 
 
 @pytest.fixture(scope="session")

@@ -26,14 +26,6 @@ _WAIT_SECONDS = 300  # for a round: kernels may have to be compiled first
 _WORDS = [f"{first}{last}" for first in ("bar", "dol", "fen", "gim", "kor", "lut") for last in ("an", "es", "il", "om")]
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """One broker for all tests, each with a topic of its own."""
-    broker = Broker(tmp_path_factory.mktemp("kafka"))
-    yield broker
-    broker.kill()
-
-
 @pytest.fixture
 def topic(request: pytest.FixtureRequest, broker: Broker) -> str:
     return broker.make_topic(str(request.node.name), partitions=3)

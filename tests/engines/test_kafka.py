@@ -29,14 +29,6 @@ QUICK = KafkaOptions(timeout_seconds=2)
 _WAIT_SECONDS = 60
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """One broker for all tests, each with topics of its own."""
-    broker = Broker(tmp_path_factory.mktemp("kafka"))
-    yield broker
-    broker.kill()
-
-
 @pytest.fixture
 def topic(request: pytest.FixtureRequest) -> str:
     """A name of the test's own."""
