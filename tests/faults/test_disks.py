@@ -15,7 +15,7 @@ from tests.faults.harness import SCALE, assert_healed, ended, read_whole, reader
 pytestmark = pytest.mark.faults
 
 NOBODY = 65534
-SIZES = sorted({*range(100, 2900, max(100, 8000 // SCALE))})  # KiB beside the dataset; a whole run takes some 2,500
+SIZES = sorted({*range(100, 2900, max(100, 8000 // SCALE)), 2900})  # KiB beside the dataset; a run takes some 2,500
 
 
 def mount(*words: str) -> bool:
