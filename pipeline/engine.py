@@ -184,7 +184,7 @@ def noticing_lost_workers(workers: int) -> Iterator[None]:
 
 def kill_workers() -> None:
     """Kill every process that this one started."""
-    for child in _descendants(os.getpid()):
+    for child in descendants(os.getpid()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
 
@@ -192,20 +192,20 @@ def kill_workers() -> None:
 def sdk_workers(driver: int) -> set[int]:
     """The worker processes that Beam started for a driver."""
     found = set()
-    for child in _descendants(driver):
+    for child in descendants(driver):
         with contextlib.suppress(OSError):
             if _WORKER.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
                 found.add(child)
     return found
 
 
-def _descendants(process: int) -> list[int]:
+def descendants(process: int) -> list[int]:
     """Children of a process and theirs, by Linux's /proc; none where there is no such thing."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{process}/task").iterdir():
             children = [int(child) for child in (task / "children").read_text().split()]
-            found += children + [each for child in children for each in _descendants(child)]
+            found += children + [each for child in children for each in descendants(child)]
     return found
 
 

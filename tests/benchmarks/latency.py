@@ -1,13 +1,16 @@
 """Following or streaming a Kafka topic: from an article in it to a row in `current`, and what a core gets through.
 
     python -m tests.benchmarks.latency [--seconds 180] [--per-second 4] [--every 1s] [--waiting 20000] [--round 4000]
-    python -m tests.benchmarks.latency --part trickle --stream
+    python -m tests.benchmarks.latency --stream prism|flink
     python -m tests.benchmarks.latency --part trickle --seconds 3600 --per-second 2 --every 20s --samples FILE
+                                       --a-day 240 --window 3
 
-First a trickle: latency of every article, how long rounds take, and what the process holds after the first quarter and
-at the end; with `--samples` also once a minute, as JSON lines in FILE. Then a topic where all messages wait: articles a
-CPU-second of the following process, start of the process included. Articles are of invented words, 2,500 bytes, of 40
-outlets and so many `--days` up to today. Prints one JSON line for each part.
+First a trickle: latency of every article, how long rounds take, and what the process and its children (Prism and the
+workers, not a Flink cluster) hold after the first quarter and at the end; with `--samples` also once a minute, as JSON
+lines in FILE. Then a topic where all messages wait: articles a CPU-second of the same processes, their start included.
+Articles are of invented words, 2,500 bytes, of 40 outlets and so many `--days` up to today; or, with `--a-day`, in the
+order of their dates and so many a day, so that the older ones leave the window while it follows. Prints one JSON line
+for each part.
 """
 
 import argparse
@@ -20,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +31,10 @@ import numpy as np
 import orjson
 import pyarrow.parquet as pq
 
+from pipeline.engine import descendants
 from tests.benchmarks.kafka import made
 from tests.engines.broker import Broker
-from tests.engines.fetch_prism import fetch as fetch_prism
+from tests.engines.streamed import engine
 
 _BYTES = 2500
 _LOOKS = 0.05  # seconds between two looks at `current`
@@ -62,37 +66,47 @@ class Reader:
         return True
 
 
-def articles(count: int, days: int) -> list[bytes]:
+def articles(count: int, days: int, a_day: int = 0) -> list[bytes]:
     """Invented articles of several outlets and of the last days."""
     rows = [orjson.loads(value) for value in made(count, _BYTES)]
     today = dt.datetime.now(dt.UTC).date()
     for number, row in enumerate(rows):
         outlet = f"outlet{number % 40}.example"
         row |= {"outlet": outlet, "url": f"https://{outlet}/{number}"}
-        row["date"] = f"{today - dt.timedelta(number * 7 % days)}T00:00:00Z"
+        age = (count - number) // a_day if a_day else number * 7 % days
+        row["date"] = f"{today - dt.timedelta(age)}T00:00:00Z"
     return [orjson.dumps(row) for row in rows]
 
 
 @contextlib.contextmanager
 def following(
-    uri: str, out: Path, every: str, config: Path, engine: Sequence[str] = ()
+    uri: str, out: Path, every: str, config: Path, on: str | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A follower in a process of its own, or a stream on an engine."""
-    words = [sys.executable, "-m", "pipeline", "stream" if engine else "follow", uri, "--output", str(out)]
-    words += ["--every", every, "--config", str(config), *engine]
-    with out.with_suffix(".log").open("wb") as log, subprocess.Popen(words, stdout=log, stderr=log) as process:
+    words = [sys.executable, "-m", "pipeline", "stream" if on else "follow", uri, "--output", str(out)]
+    words += ["--every", every, "--config", str(config)]
+    with contextlib.ExitStack() as held_open:
+        flags = held_open.enter_context(engine(on, out.with_suffix(".engine"))) if on else []
+        log = held_open.enter_context(out.with_suffix(".log").open("wb"))
+        process = held_open.enter_context(subprocess.Popen([*words, *flags], stdout=log, stderr=log))
         try:
             yield process
         finally:
-            process.terminate()  # a stream ends its engine
+            process.terminate()  # a stream ends its job
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(30)
             process.kill()
 
 
 def held(process: "subprocess.Popen[bytes]") -> dict[str, Any]:
-    """CPU seconds, MiB (resident; of them, without and with a file behind them) and open files, as Linux says."""
-    folder = Path(f"/proc/{process.pid}")
+    """What a process and its children hold, as Linux says."""
+    each = [held_by(number) for number in (process.pid, *descendants(process.pid))]
+    return {name: round(sum(one[name] for one in each), 2) for name in each[0]}
+
+
+def held_by(number: int) -> dict[str, float]:
+    """CPU seconds, MiB (resident; of them, without and with a file behind them) and open files."""
+    folder = Path(f"/proc/{number}")
     times = (folder / "stat").read_text().rpartition(")")[2].split()
     status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
     return {
@@ -108,7 +122,7 @@ def held(process: "subprocess.Popen[bytes]") -> dict[str, Any]:
 def trickle(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """Send a few articles a second, and see when each can be read."""
     count = int(asked.seconds * asked.per_second)
-    values, sent = articles(count + 1, asked.days), dict[str, float]()
+    values, sent = articles(count + 1, asked.days, asked.a_day), dict[str, float]()
     topic = broker.make_topic("trickle")
     producer = broker.producer()
     reader = Reader(work / "trickle")
@@ -124,8 +138,8 @@ def trickle(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str, 
             time.sleep(max(0.0, began + number / asked.per_second - time.monotonic()))
             send(value)
 
-    engine = ["--runner", "PrismRunner", "--", f"--prism_location={fetch_prism()}"] if asked.stream else []
-    with following(broker.uri(topic), reader.out, asked.every, config_of(work, 4000), engine) as process:
+    config = config_of(work, 4000, asked.window)
+    with following(broker.uri(topic), reader.out, asked.every, config, asked.stream) as process:
         send(values[0])
         until(reader, 1, process)  # it has started, and has its kernels
         threading.Thread(target=steadily, daemon=True).start()
@@ -174,7 +188,10 @@ def saturated(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str
         producer.poll(0)
     assert not producer.flush(60)
     began = time.monotonic()
-    with following(broker.uri(topic), reader.out, "0s", config_of(work, asked.round)) as process:
+    config = config_of(work, asked.round, asked.window)
+    with following(
+        broker.uri(topic), reader.out, asked.every if asked.stream else "0s", config, asked.stream
+    ) as process:
         until(reader, asked.waiting, process)
         end = held(process)
     return {
@@ -196,18 +213,20 @@ def until(reader: Reader, count: int, process: "subprocess.Popen[bytes]") -> Non
             sys.exit(f"it ended with {process.returncode}: {reader.out.with_suffix('.log').read_text()[-2000:]}")
 
 
-def config_of(work: Path, most: int) -> Path:
+def config_of(work: Path, most: int, window: int) -> Path:
     path = work / "config.toml"
-    path.write_text(f"[read.kafka]\nmax_messages = {most}\n", encoding="utf-8")
+    path.write_text(f"[read.kafka]\nmax_messages = {most}\n[kept]\nwindow_days = {window}\n", encoding="utf-8")
     return path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("trickle", "waiting"))
-    parser.add_argument("--stream", action="store_true", help="the trickle by `stream` on Prism")
+    parser.add_argument("--stream", choices=("prism", "flink"), help="by `stream` on an engine")
     parser.add_argument("--samples", type=Path)
     parser.add_argument("--days", type=int, default=2)
+    parser.add_argument("--a-day", type=int, default=0)
+    parser.add_argument("--window", type=int, default=30, help="days that an article stays open")
     parser.add_argument("--seconds", type=float, default=180)
     parser.add_argument("--per-second", type=float, default=4)
     parser.add_argument("--every", default="1s")
