@@ -189,9 +189,8 @@ def saturated(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str
     assert not producer.flush(60)
     began = time.monotonic()
     config = config_of(work, asked.round, asked.window)
-    with following(
-        broker.uri(topic), reader.out, asked.every if asked.stream else "0s", config, asked.stream
-    ) as process:
+    every = asked.every if asked.stream else "0s"
+    with following(broker.uri(topic), reader.out, every, config, asked.stream) as process:
         until(reader, asked.waiting, process)
         end = held(process)
     return {
