@@ -2,7 +2,7 @@
 
 How far each source was read stands in the manifest of what came of it: after a kill the sources are asked from there,
 so nothing is lost or read twice. A poll that found nothing commits nothing; what it learned (an ETag, say) is kept in
-memory for the next.
+memory for the next. A source that does not answer waits for the next round; the round fails only if none answers.
 """
 
 import contextlib
@@ -45,6 +45,7 @@ class Status:
     failures: int = 0  # rounds in a row that failed, up to now
     failed: int = 0  # rounds that failed, in all
     problem: str = ""  # of the last round, if it failed
+    away: tuple[str, ...] = ()  # what is said of sources that did not answer in the last round, while others did
     working: bool = False
     last_success: float = field(default_factory=time.time)  # seconds since 1970; its beginning, before the first
     last_seconds: float = 0.0  # that the last round took
@@ -124,6 +125,7 @@ def stopping(stop: threading.Event) -> Iterator[None]:
 
 def _count(status: Status, result: Result) -> None:
     status.failures, status.problem, status.last_success = 0, "", time.time()
+    status.away = tuple(result.away)
     if result.manifest:
         status.snapshot = result.manifest.snapshot
         if not result.repeated:
@@ -136,6 +138,7 @@ def describe(status: Status) -> str:
     parts = [f"round {status.round}", f"snapshot {status.snapshot}", f"{status.articles:,} articles added"]
     parts += [f"{status.rejected:,} rejected"] * bool(status.rejected)
     parts += [f"{status.failures} rounds failed: {status.problem}"] * bool(status.failures)
+    parts += [f"does not answer: {each}" for each in status.away]
     return ", ".join([*parts, "working" if status.working else "waiting"])
 
 

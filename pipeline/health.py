@@ -32,6 +32,7 @@ class _StatusCollector(Collector):
         yield CounterMetricFamily("copydesk_rejected", "Records rejected.", value=status.rejected)
         yield GaugeMetricFamily("copydesk_snapshot", "The newest snapshot.", value=status.snapshot)
         yield GaugeMetricFamily("copydesk_round_seconds", "What the last round took.", value=status.last_seconds)
+        yield GaugeMetricFamily("copydesk_sources_away", "Sources that do not answer.", value=len(status.away))
         since = status.last_success
         yield GaugeMetricFamily("copydesk_last_success_timestamp_seconds", "When a round last succeeded.", value=since)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import orjson
 
 from pipeline.metadata import Known
-from schemas.errors import RejectReason
+from schemas.errors import RejectReason, SourceAway
 from transforms.read.inputs import STDIN, Plan, ReadOptions, Refused, WorkItem, plan_inputs
 from transforms.read.source import Cursor, Polled, Source
 from transforms.read.sources import is_read_once, source_of
@@ -22,11 +22,14 @@ class Asked(NamedTuple):
 
     plan: Plan
     cursors: Mapping[str, Cursor]  # by the source's URI; of sources that this run did not ask, too
+    begins: bool = False  # one of the cursors is a beginning that must not get lost
+    away: tuple[str, ...] = ()  # what is said of sources that do not answer
 
     @property
     def is_nothing(self) -> bool:
         """Whether there is nothing new, and nothing to say but that."""
-        return not self.plan.items and all(each.reason == RejectReason.EMPTY for each in self.plan.refused)
+        nothing = not self.plan.items and all(each.reason == RejectReason.EMPTY for each in self.plan.refused)
+        return nothing and not self.begins
 
 
 def open_sources(
@@ -60,11 +63,12 @@ def ask(  # noqa: PLR0913, PLR0917 -- what a request holds
       options: how inputs are read.
       known: what a metadata file says, by URI or by file name.
       spool: an empty folder for what has to be fetched.
-      following: there will be another time: ask once, and take no file as it is.
+      following: there will be another time: ask once, take no file as it is, and do without sources that are away.
       stdin: what `-` stands for.
 
     Raises:
-      UsageError, SourceAway: an input does not exist, a source cannot be asked.
+      UsageError: an input does not exist, a source cannot be asked.
+      SourceAway: a source does not answer; when following, none does.
     """
     files = [] if following else [each for each in inputs if is_read_once(each)]
     plan = plan_inputs(files, known, options.split_bytes, stdin) if files else Plan((), (), ())
@@ -74,32 +78,43 @@ def ask(  # noqa: PLR0913, PLR0917 -- what a request holds
             pool.submit(_asked, source, cursors.get(source.uri, {}), folder, following=following)
             for source, folder in zip(sources, folders, strict=True)
         ]
-        found = [task.result() for task in tasks]
-    after = dict(cursors) | {source.uri: polled.cursor for source, polled in zip(sources, found, strict=True)}
-    for source, polled in zip(sources, found, strict=True):
-        step = orjson.dumps([cursors.get(source.uri, {}), polled.cursor], option=orjson.OPT_SORT_KEYS).decode()
+    found: dict[str, Polled] = {}
+    away: list[SourceAway] = []
+    for source, task in zip(sources, tasks, strict=True):
+        try:
+            found[source.uri] = task.result()
+        except SourceAway as error:
+            away.append(error)
+    if away and (not following or not found):
+        raise away[0]
+    for uri, polled in found.items():
+        step = orjson.dumps([cursors.get(uri, {}), polled.cursor], option=orjson.OPT_SORT_KEYS).decode()
         plan = Plan(
             (*plan.items, *polled.items),
             (*plan.refused, *polled.refused),
-            (*plan.fingerprint, (f"{source.uri} {step}", len(polled.items), 0.0)),
+            (*plan.fingerprint, (f"{uri} {step}", len(polled.items), 0.0)),
         )
-    return Asked(plan, after)
+    after = dict(cursors) | {uri: polled.cursor for uri, polled in found.items()}
+    begins = any(polled.begins for polled in found.values())
+    return Asked(plan, after, begins, tuple(str(each) for each in away))
 
 
 def _asked(source: Source, cursor: Cursor, folder: Path, *, following: bool) -> Polled:
     """Ask once, or until there is no more."""
     items: list[WorkItem] = []
     refused: list[Refused] = []
+    begins = False
     for number in range(1 if following else _POLLS):
         spool = folder / str(number)
         spool.mkdir(parents=True)
         polled = source.poll(cursor, spool)
         items += polled.items
         refused += polled.refused
+        begins = begins or polled.begins
         cursor = polled.cursor
         if not polled.items:
             break
-    return Polled(tuple(items), tuple(refused), cursor)
+    return Polled(tuple(items), tuple(refused), cursor, begins)
 
 
 def reads_stdin(inputs: Sequence[str]) -> bool:

@@ -94,12 +94,14 @@ def check(path: Path, file: DataFile) -> None:
     """See that a file is what its writer left.
 
     Raises:
-      OSError: it is gone, cut short or changed; the message says which.
+      OSError: it is gone, cut short or changed, or its checksum cannot be read here; the message says which.
     """
     size = path.stat().st_size
     if size != file.bytes:
         raise OSError(f"{path}: cut short or grown: {size} bytes, not the {file.bytes} that were written")
     kind, _, wanted = file.sha256.rpartition(":")
+    if kind not in _HASHES:
+        raise OSError(f"{path}: its checksum is of a kind unknown here, {kind}: a newer Copydesk wrote it")
     if _digest(path, _HASHES[kind]()) != wanted:
         raise OSError(f"{path}: changed since it was written: its checksum does not fit")
 

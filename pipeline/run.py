@@ -80,6 +80,7 @@ class Result:
     unmatched: Sequence[str]  # rows of the metadata file that name no input
     unknown_outlets: Sequence[str] = ()  # those of [clean.outlets] that no article is of
     cursors: Mapping[str, Cursor] | None = None  # how far each source was read
+    away: Sequence[str] = ()  # what is said of sources that do not answer
 
 
 def run(request: Request, watch: Callable[[Attempt], Any] | None = None) -> Result:
@@ -127,11 +128,12 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
             asked = _asked(request, base, attempt, stdin)
         plan = asked.plan
         idle = unmatched(request.known, (uri for uri, *_ in plan.fingerprint))
+        result = Result(base, repeated=True, unmatched=idle, cursors=asked.cursors, away=asked.away)
         run_id = _run_id(request, plan)
         if asked.is_nothing and (base or request.following is not None):
-            return Result(base, repeated=True, unmatched=idle, cursors=asked.cursors)
+            return result
         if base and base.run_id == run_id and dataset.is_whole(base):
-            return Result(base, repeated=True, unmatched=idle, cursors=asked.cursors)
+            return result
         if base and not request.rebuild:
             _refuse_damaged(dataset, base)
         earlier = EarlierRuns(run=attempt.base + 1)
@@ -157,10 +159,12 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
             staying = [file for file in base.files if file.path not in gone] if base else []
             files = numbered([each.file for each in found.staged], staying)
             summary = summary_of(found, [*staying, *files])
-            summary["thinned_keys"] = counted(pipeline, "match", "thinned_keys")  # too many articles to pair them all
-            summary["spared"] = sum(counted(pipeline, stage, SPARED) for stage in ("match", "cluster", "write"))
-            summary["passed_over"] = counted(pipeline, "read", PASSED_OVER)
-            if request.following is None:
+            summary |= {
+                "thinned_keys": counted(pipeline, "match", "thinned_keys"),  # too many articles to pair them all
+                "spared": sum(counted(pipeline, stage, SPARED) for stage in ("match", "cluster", "write")),
+                "passed_over": counted(pipeline, "read", PASSED_OVER),
+            }
+            if request.following is None and (plan.items or not asked.begins):
                 check_rejects(found, summary, request.config, adding=bool(kept.files))
             if base and kept.labels:
                 labels = published_labels(attempt.files, files)
@@ -179,7 +183,7 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
             gone |= leaving(dataset.root, base, kept, left) if base else frozenset()
             change = Change(files, state, gone, fresh_state=request.fresh_memory, about=about)
             manifest = dataset.commit(attempt, change)
-        return Result(manifest, repeated=False, unmatched=idle, unknown_outlets=unknown, cursors=asked.cursors)
+        return replace(result, manifest=manifest, repeated=False, unknown_outlets=unknown)
 
 
 def _asked(request: Request, base: Manifest | None, attempt: Attempt, stdin: Path | None) -> Asked:

@@ -188,7 +188,7 @@ def ask_for_step(
         folder.rmdir()
         return position._replace(asked=time.time()), []
     now = time.time()
-    found = Asked(Plan(polled.items, polled.refused, ()), {})
+    found = Asked(Plan(polled.items, polled.refused, ()), {}, polled.begins)
     if found.is_nothing:
         shutil.rmtree(folder)
         return position.after(polled.cursor, now, step=False), []

@@ -127,6 +127,8 @@ def test_the_line_says_how_it_goes() -> None:
     assert describe(status) == (
         "round 3, snapshot 2, 1,200 articles added, 4 rejected, 1 rounds failed: disk full, waiting"
     )
+    status = Status(round=3, snapshot=2, away=("topic: refused",))
+    assert describe(status) == "round 3, snapshot 2, 0 articles added, does not answer: topic: refused, waiting"
 
 
 def test_it_is_unhealthy_when_rounds_keep_failing_or_one_never_ends() -> None:
@@ -155,7 +157,8 @@ def test_metrics_and_health_are_served() -> None:
         assert "copydesk_articles_total 7.0" in text
         assert "copydesk_rounds_total 2.0" in text
         assert fetched(port, "/healthz") == (200, "ok\n")
-        status.failures, status.problem = 3, "disk full"
+        status.failures, status.problem, status.away = 3, "disk full", ("topic: refused",)
+        assert "copydesk_sources_away 1.0" in fetched(port, "/metrics")[1]
         assert fetched(port, "/healthz") == (503, "no round succeeds: disk full\n")
         assert fetched(port, "/else")[0] == 404
         with pytest.raises(UsageError, match=str(port)), health.served(status, Rhythm(60.0), str(port)):

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.commit import Attempt, Dataset
 from pipeline.manifests import Manifest, Manifests, decode, encode, is_newer
+from pipeline.reading import check
 from schemas.contract import CONTRACT_VERSION
 from schemas.errors import ContractMismatch
 from schemas.files import DataFile
@@ -107,3 +108,10 @@ def test_a_newer_minor_version_is_read_but_not_added_to(tmp_path: Path) -> None:
     assert dataset.manifests.read(1).snapshot == 1
     with pytest.raises(ContractMismatch, match="upgrade Copydesk"):
         dataset.base(Attempt("a", tmp_path / "staging/a", base=1))
+
+
+def test_a_checksum_that_only_a_newer_copydesk_knows_is_no_crash(tmp_path: Path) -> None:
+    path = tmp_path / "b.parquet"
+    path.write_bytes(b"PAR1")
+    with pytest.raises(OSError, match="of a kind unknown here, blake9"):
+        check(path, FILE._replace(bytes=4, sha256="blake9:00"))

@@ -125,6 +125,9 @@ def test_a_first_poll_begins_where_the_log_does_and_misses_nothing() -> None:
 
 def test_from_latest_begins_at_the_end_but_a_partition_that_comes_later_is_read_whole() -> None:
     first = new_ranges(DESK, {}, Log("id", {0: (0, 100)}), 1000, latest=True)
+    assert first.begins
+    assert not new_ranges(DESK, first.cursor, Log("id", {0: (0, 100)}), 1000, latest=True).begins
+    assert not new_ranges(DESK, {}, Log("id", {0: (0, 0)}), 1000).begins
     assert (first.items, first.cursor["offsets"]) == ((), {"0": 100})
     second = new_ranges(DESK, first.cursor, Log("id", {0: (0, 110), 1: (0, 10)}), 1000, latest=True)
     assert taken(second) == {0: [range(100, 110)], 1: [range(10)]}

@@ -178,7 +178,8 @@ def new_ranges(topic: Topic, cursor: Cursor, log: Log, most: int, *, latest: boo
     stops = _stops(begun, log, most)
     items = [item for partition, stop in stops.items() for item in _items(topic, partition, begun[partition], stop)]
     offsets = {str(partition): stop for partition, stop in stops.items()}
-    return Polled(tuple(items), tuple(refused), {"topic": log.topic_id, "offsets": offsets})
+    begins = latest and not cursor
+    return Polled(tuple(items), tuple(refused), {"topic": log.topic_id, "offsets": offsets}, begins)
 
 
 def _lost(at: int, first: int) -> str:
