@@ -7,7 +7,8 @@
 
 First a trickle: latency of every article, how long rounds take, and what the process and its children (Prism and the
 workers, not a Flink cluster) hold after the first quarter and at the end; with `--samples` also once a minute, as JSON
-lines in FILE. Then a topic where all messages wait: articles a CPU-second of the same processes, their start included.
+lines in FILE. Then a topic where all messages wait: articles a CPU-second of the same processes, their start included;
+of Flink also how large its checkpoints were and how long each took.
 Articles are of invented words, 2,500 bytes, of 40 outlets and so many `--days` up to today; or, with `--a-day`, in the
 order of their dates and so many a day, so that the older ones leave the window while it follows. Prints one JSON line
 for each part.
@@ -18,6 +19,7 @@ import contextlib
 import datetime as dt
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -86,7 +88,7 @@ def following(
     words = [sys.executable, "-m", "pipeline", "stream" if on else "follow", uri, "--output", str(out)]
     words += ["--every", every, "--config", str(config)]
     with contextlib.ExitStack() as held_open:
-        flags = held_open.enter_context(engine(on, out.with_suffix(".engine"))) if on else []
+        flags = held_open.enter_context(engine(on, engine_folder(out))) if on else []
         log = held_open.enter_context(out.with_suffix(".log").open("wb"))
         process = held_open.enter_context(subprocess.Popen([*words, *flags], stdout=log, stderr=log))
         try:
@@ -200,7 +202,23 @@ def saturated(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str
         "seconds": round(time.monotonic() - began, 1),
         "articles_a_cpu_second": round(asked.waiting / end["cpu_seconds"]),
         "end": end,
-    }
+    } | (checkpoints(engine_folder(reader.out)) if asked.stream == "flink" else {})
+
+
+def checkpoints(folder: Path) -> dict[str, Any]:
+    """What Flink's log says of its checkpoints."""
+    log = (folder / "cluster" / "jobmanager.log").read_text()
+    done = np.array(
+        re.findall(r"Completed checkpoint \d+ .*\((\d+) bytes, checkpointDuration=(\d+) ms", log), dtype=int
+    )
+    names = ("bytes", "milliseconds")
+    most = {f"checkpoint_{name}_max": int(column.max()) for name, column in zip(names, done.T, strict=True)}
+    half = {f"checkpoint_{name}_p50": int(np.median(column)) for name, column in zip(names, done.T, strict=True)}
+    return {"checkpoints": len(done), "checkpoint_bytes_last": int(done[-1, 0])} | half | most
+
+
+def engine_folder(out: Path) -> Path:
+    return out.with_suffix(".engine")
 
 
 def until(reader: Reader, count: int, process: "subprocess.Popen[bytes]") -> None:
