@@ -8,6 +8,7 @@ SHARED ?= ../shared
 CV := .crossvalidated
 PEERS := .venv-peers
 
+TOGETHER := --numprocesses auto --maxprocesses 4  # more would compile the same kernels at once
 FAULTS ?= 200
 KILLS ?= 4
 
@@ -17,8 +18,8 @@ run: $(VENV)/.run  ## Copydesk over seeds/ into out/
 	$(BIN)/copydesk run seeds --output out
 
 test: $(VENV)/.test  ## the unit suite, then the tests that run the whole pipeline
-	$(BIN)/pytest -m "not whole and not faults and not engines"
-	$(BIN)/pytest -m whole
+	$(BIN)/pytest $(TOGETHER) -m "not whole and not faults and not engines"
+	$(BIN)/pytest $(TOGETHER) -m whole
 
 faults: $(VENV)/.test  ## kills, full and read-only disks, damaged files, clocks, runs at once; FAULTS=20 for a short one
 	FAULTS=$(FAULTS) $(BIN)/pytest -m faults

@@ -95,7 +95,7 @@ def test_prism_streams_what_one_run_makes(prism: Path, articles: Path, expected:
     with streaming(watched, out, flags, log) as stream:
         begun(out, stream)
         move(articles, watched, 3, 0)
-        time.sleep(3)
+        wait_for(out, watched, stream, log)
         move(articles, watched, 2)
         wait_for(out, watched, stream, log)
         stop(stream, log)

@@ -223,7 +223,9 @@ def test_a_body_without_end_that_says_nothing_is_refused(site: Any) -> None:
     assert refused.value.reason is RejectReason.TOO_LARGE
 
 
-@pytest.mark.parametrize(("coding", "packed"), [("gzip", gzip.compress(b"here", mtime=0)), ("deflate", zlib.compress(b"here"))])
+@pytest.mark.parametrize(
+    ("coding", "packed"), [("gzip", gzip.compress(b"here", mtime=0)), ("deflate", zlib.compress(b"here"))]
+)
 def test_a_compressed_answer_is_unpacked(site: Any, coding: str, packed: bytes) -> None:
     site.says("/", packed, Content_Encoding=coding)
     assert ask(site.url("/"), {}, OPEN).body == b"here"

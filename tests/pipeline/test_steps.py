@@ -4,13 +4,14 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.cli import main
+from pipeline.committer import committer
 from pipeline.config import Config
 from pipeline.run import Request, run
 from pipeline.steps import Part, Position, accept, caught_up, key_of, packed, worth_waiting
@@ -202,7 +203,16 @@ def test_what_is_refused_and_what_is_read_become_blocks_of_one_step(tmp_path: Pa
     assert list(read_part(found[1], ReadOptions())) == []  # its step was committed meanwhile
 
 
+@pytest.fixture
+def _committer_ends() -> Iterator[None]:
+    """What carries out commits ends with this process, which goes on."""
+    yield
+    committer()._process.communicate()  # noqa: SLF001 -- a worker that ends closes its pipes
+    committer.cache_clear()
+
+
 @pytest.mark.whole
+@pytest.mark.usefixtures("_committer_ends")
 def test_a_commit_makes_what_a_run_makes_and_repeated_does_nothing(
     tmp_path: Path, records: list[dict[str, Any]], write_jsonl: Any
 ) -> None:
@@ -228,6 +238,7 @@ def test_a_commit_makes_what_a_run_makes_and_repeated_does_nothing(
 
 
 @pytest.mark.whole
+@pytest.mark.usefixtures("_committer_ends")
 def test_a_commit_takes_along_what_later_windows_have_read(
     tmp_path: Path, records: list[dict[str, Any]], write_jsonl: Any
 ) -> None:
