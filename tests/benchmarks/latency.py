@@ -68,16 +68,16 @@ class Reader:
         return True
 
 
-def articles(count: int, days: int, a_day: int = 0) -> list[bytes]:
+def articles(count: int, asked: argparse.Namespace) -> Iterator[bytes]:
     """Invented articles of several outlets and of the last days."""
-    rows = [orjson.loads(value) for value in made(count, _BYTES)]
     today = dt.datetime.now(dt.UTC).date()
-    for number, row in enumerate(rows):
+    for number, value in enumerate(made(count, _BYTES)):
+        row = orjson.loads(value)
         outlet = f"outlet{number % 40}.example"
         row |= {"outlet": outlet, "url": f"https://{outlet}/{number}"}
-        age = (count - number) // a_day if a_day else number * 7 % days
+        age = (count - number) // asked.a_day if asked.a_day else number * 7 % asked.days
         row["date"] = f"{today - dt.timedelta(age)}T00:00:00Z"
-    return [orjson.dumps(row) for row in rows]
+        yield orjson.dumps(row)
 
 
 @contextlib.contextmanager
@@ -124,7 +124,7 @@ def held_by(number: int) -> dict[str, float]:
 def trickle(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """Send a few articles a second, and see when each can be read."""
     count = int(asked.seconds * asked.per_second)
-    values, sent = articles(count + 1, asked.days, asked.a_day), dict[str, float]()
+    values, sent = list(articles(count + 1, asked)), dict[str, float]()
     topic = broker.make_topic("trickle")
     producer = broker.producer()
     reader = Reader(work / "trickle")
@@ -185,9 +185,10 @@ def saturated(broker: Broker, work: Path, asked: argparse.Namespace) -> dict[str
     """Read a topic where much waits, in rounds of a bounded size."""
     topic, reader = broker.make_topic("waiting"), Reader(work / "waiting")
     producer = broker.producer()
-    for value in articles(asked.waiting, asked.days):
+    for number, value in enumerate(articles(asked.waiting, asked)):
         producer.produce(topic, value)
-        producer.poll(0)
+        if number % 10_000 == 0:
+            producer.flush()  # it holds no more than 100,000
     assert not producer.flush(60)
     began = time.monotonic()
     config = config_of(work, asked.round, asked.window)
