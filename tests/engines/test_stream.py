@@ -144,6 +144,29 @@ def test_flink_streams_what_one_run_makes_though_a_task_manager_dies(
     assert rejects(out) == rejects(expected)
 
 
+def test_a_stream_from_an_old_savepoint_has_every_article_once(
+    flink: Cluster, articles: Path, expected: Path, watched: Path
+) -> None:
+    out, log = watched.parent / "out", watched.parent / "log"
+    flags = [*flink.flags(), "--parallelism=2", "--checkpointing_interval=3000"]
+    move(articles, watched, 0, 1)
+    with streaming(watched, out, flags, log) as stream:
+        begun(out, stream)
+        savepoint = flink.savepoint()
+        move(articles, watched, 2, 3)
+        wait_for(out, watched, stream, log)  # which the savepoint does not know of
+        stop(stream, log)
+    until(lambda: not flink.running(), "the end of the job")
+    move(articles, watched, 4)
+    with streaming(watched, out, [*flags, f"--savepoint_path={savepoint}"], log) as stream:
+        wait_for(out, watched, stream, log)
+        (job,) = flink.running()
+        assert flink.get(f"/jobs/{job}/checkpoints")["latest"]["restored"]["is_savepoint"]
+        stop(stream, log)
+    assert copies(out) == copies(expected)
+    assert rejects(out) == rejects(expected)
+
+
 def test_a_driver_killed_on_flink_goes_on_where_it_was(
     flink: Cluster, articles: Path, expected: Path, watched: Path
 ) -> None:
