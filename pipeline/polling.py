@@ -22,7 +22,7 @@ class Asked(NamedTuple):
 
     plan: Plan
     cursors: Mapping[str, Cursor]  # by the source's URI; of sources that this run did not ask, too
-    begins: bool = False  # one of the cursors is a beginning that must not get lost
+    begins: bool = False  # one of the cursors must not get lost, though nothing may have been found
     away: tuple[str, ...] = ()  # what is said of sources that do not answer
 
     @property
