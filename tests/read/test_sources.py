@@ -83,6 +83,14 @@ def test_names_of_unfinished_files_are_left_alone(folder: Path) -> None:
     assert (names(polled), polled.refused) == (["f.txt"], ())
 
 
+def test_folders_of_unfinished_files_are_left_alone_under_a_pattern_too(folder: Path) -> None:
+    for name in ("day/a.txt", "_temporary/0/b.txt", "c.txt"):
+        put(folder, name)
+    assert names(watched(folder / "**" / "*.txt").poll({}, folder)) == ["a.txt", "c.txt"]
+    assert names(watched(folder / "*" / "*" / "*.txt").poll({}, folder)) == []
+    assert names(watched(folder / "_temporary" / "*" / "*.txt").poll({}, folder)) == ["b.txt"]  # named outright
+
+
 def test_a_file_that_is_deleted_leaves_the_cursor(folder: Path) -> None:
     gone = put(folder, "a.txt")
     put(folder, "b.txt")
