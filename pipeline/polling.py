@@ -40,7 +40,8 @@ def open_sources(
     Raises:
       UsageError: one cannot be meant, or its extra is not installed.
     """
-    return [source_of(each, options, known) for each in inputs if following or not is_read_once(each)]
+    asked = dict.fromkeys(inputs)  # of standard input given twice one would have the lines that the other lacks
+    return [source_of(each, options, known) for each in asked if following or not is_read_once(each)]
 
 
 def ask(  # noqa: PLR0913, PLR0917 -- what a request holds

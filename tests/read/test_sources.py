@@ -203,7 +203,7 @@ def test_the_same_lines_make_the_same_run_and_others_do_not(tmp_path: Path) -> N
 
 def test_a_poll_of_standard_input_takes_whole_lines_and_does_not_wait(tmp_path: Path, feed: Feed) -> None:
     source = StdinSource(1 << 20)
-    assert source.poll({}, tmp_path) == Polled((), (), {"bytes": 0, "ended": False})
+    assert source.poll({}, tmp_path).items == ()
     feed(b'{"text": "One."}\n{"text": ')
     first = source.poll({}, tmp_path)
     assert texts(first) == [("stdin", "One.")]
@@ -211,27 +211,54 @@ def test_a_poll_of_standard_input_takes_whole_lines_and_does_not_wait(tmp_path: 
     feed(b"")
     last = source.poll(first.cursor, tmp_path)
     assert texts(last) == [("stdin", "Two."), ("stdin", "Three.")]
-    assert last.cursor == {"bytes": 52, "ended": True}
+    assert list(last.cursor["readers"].values()) == [52]
     assert source.poll(last.cursor, tmp_path).items == ()
 
 
 def test_lines_of_a_round_that_failed_are_given_again_with_what_came_since(tmp_path: Path, feed: Feed) -> None:
     source = StdinSource(1 << 20)
+    before = source.poll({}, tmp_path).cursor
     feed(b'{"text": "One."}\n')
-    assert texts(source.poll({"bytes": 7}, tmp_path)) == [("stdin", "One.")]
+    assert texts(source.poll(before, tmp_path)) == [("stdin", "One.")]
     feed(b'{"text": "Two."}\n')
-    again = source.poll({"bytes": 7}, tmp_path)
+    again = source.poll(before, tmp_path)
     assert texts(again) == [("stdin", "One."), ("stdin", "Two.")]
     assert texts(source.poll(again.cursor, tmp_path)) == []
+
+
+def test_lines_are_given_again_when_another_process_commits_its_own_first(
+    tmp_path: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = StdinSource(1 << 20), StdinSource(1 << 20)
+    feed(b'{"text": "One."}\n')
+    assert texts(ours.poll({}, tmp_path)) == [("stdin", "One.")]
+    reader, writer = os.pipe()
+    os.write(writer, b'{"text": "Two, of theirs."}\n')
+    with os.fdopen(reader) as other, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", other)
+        committed = theirs.poll({}, tmp_path).cursor
+        again = ours.poll(committed, tmp_path)  # its run was overtaken and begins anew
+        assert texts(again) == [("stdin", "One.")]
+        os.close(writer)
+        assert texts(theirs.poll(again.cursor, tmp_path)) == []
+    assert texts(ours.poll(again.cursor, tmp_path)) == []
+
+
+def test_the_cursor_of_standard_input_keeps_the_last_readers(tmp_path: Path, feed: Feed) -> None:
+    cursor: Cursor = {}
+    for number in range(20):
+        feed(b"{}\n" * (number + 1))
+        cursor = json.loads(json.dumps(StdinSource(1 << 20).poll(cursor, tmp_path).cursor))
+    assert list(cursor["readers"].values()) == [3 * number for number in range(5, 21)]
 
 
 def test_a_line_without_end_is_broken_rather_than_kept_in_memory(tmp_path: Path, feed: Feed) -> None:
     source = StdinSource(1 << 20, most_bytes=1000)
     for _ in range(3):
         feed(b"x" * 900)
-    assert source.poll({}, tmp_path).cursor["bytes"] == 0  # one read
+    assert source.poll({}, tmp_path).cursor["readers"].popitem()[1] == 0  # one read
     feed(b"y" * 10)
-    assert source.poll({}, tmp_path).cursor["bytes"] == 2700
+    assert source.poll({}, tmp_path).cursor["readers"].popitem()[1] == 2700
 
 
 def test_every_argument_has_its_source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
