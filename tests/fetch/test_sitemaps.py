@@ -103,9 +103,7 @@ def test_a_first_reading_that_passes_over_what_is_there_is_to_be_committed(site:
     assert (desk.pages(), desk.last.begins) == ([], False)
 
 
-def test_a_page_that_one_sitemap_passed_over_is_given_when_another_dates_it(
-    site: Any, desk: Desk, clock: Any
-) -> None:
+def test_a_page_that_one_sitemap_passed_over_is_given_when_another_dates_it(site: Any, desk: Desk, clock: Any) -> None:
     """As it would be if the other had answered at once."""
     site.says("/map.xml", index(dated(site.url("/all.xml")), dated(site.url("/news.xml"))))
     site.says("/all.xml", urlset(dated(site.url("/a")), dated(site.url("/b"))))

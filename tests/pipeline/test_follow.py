@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -163,6 +164,16 @@ def test_metrics_and_health_are_served() -> None:
         assert fetched(port, "/else")[0] == 404
         with pytest.raises(UsageError, match=str(port)), health.served(status, Rhythm(60.0), str(port)):
             pass
+
+
+def test_a_client_that_asks_for_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    health = pytest.importorskip("pipeline.health", reason="needs the extra metrics")
+    monkeypatch.setattr(health, "_SECONDS", 0.05)
+    with (
+        health.served(Status(), Rhythm(60.0), "127.0.0.1:0") as port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as silent,
+    ):
+        assert silent.recv(1) == b""
 
 
 def fetched(port: int, path: str) -> tuple[int, str]:
