@@ -140,7 +140,7 @@ def gunzip(source: BinaryIO) -> Iterator[bytes]:
         fed = True
         while data:
             if engine.eof:
-                data = data.lstrip(b"\0")  # noqa: PLW2901 -- gzip(1) pads with zeros
+                data = data.lstrip(b"\0")
                 if not data:
                     break
                 engine = zlib.decompressobj(zlib.MAX_WBITS | 16)
