@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from apache_beam.io.filesystem import FileMetadata
+from apache_beam.io.filesystem import BeamIOError, FileMetadata
 
-from schemas.errors import RejectReason, UsageError
+from schemas.errors import RejectReason, SourceAway, UsageError
 from transforms.read.articles import read_item
 from transforms.read.files import SETTLE_SECONDS, FileSource
 from transforms.read.inputs import ReadOptions, plan_inputs
@@ -157,6 +157,15 @@ def test_a_prefix_is_listed_by_beams_file_system(folder: Path, monkeypatch: pyte
     assert source.poll({}, folder) == Polled((), (), {"files": {}})
     found.metadata_list = stored
     assert source.poll({}, folder).cursor == {"files": {"store://bucket/in/a.jsonl": [7, NOW - 60]}}
+
+
+def test_a_store_that_does_not_answer_is_a_source_that_is_away(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: Any) -> Any:
+        raise BeamIOError("Match operation failed", {"store://bucket/in": ConnectionError("reset")})
+
+    monkeypatch.setattr("transforms.read.inputs.FileSystems.match", fails)
+    with pytest.raises(SourceAway, match="reset"):
+        watched("store://bucket/in").poll({}, folder)
 
 
 def test_a_watched_folder_is_named_by_its_whole_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,7 @@ class FileSource:
 
         Raises:
           UsageError: there is no such file or folder. A prefix or pattern without files may have some later.
+          SourceAway: an object store does not answer.
         """
         given: Mapping[str, Any] = cursor.get("files", {})
         kept: dict[str, Any] = {}
