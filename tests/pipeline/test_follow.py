@@ -1,5 +1,6 @@
 """Following: rounds that go on from what was committed, survive what fails, and end when asked to."""
 
+import io
 import json
 import os
 import signal
@@ -17,11 +18,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from pipeline import follow as following
 from pipeline.cli import main
 from pipeline.config import Config
-from pipeline.follow import Rhythm, Status, describe, follow, seconds_of
+from pipeline.follow import Rhythm, Status, describe, follow, follow_until_stopped, seconds_of
 from pipeline.places import dataset_at
 from pipeline.reading import open_dataset
 from pipeline.run import Request, Result
@@ -130,6 +132,28 @@ def test_the_line_says_how_it_goes() -> None:
     )
     status = Status(round=3, snapshot=2, away=("topic: refused",))
     assert describe(status) == "round 3, snapshot 2, 0 articles added, does not answer: topic: refused, waiting"
+
+
+def test_what_goes_wrong_is_in_the_log_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    away = Result(None, repeated=True, unmatched=[], cursors={}, away=["topic: see [read.kafka.settings]"])
+    outcomes = iter([away, away, StorageFailed("full"), replace(away, away=[]), away])
+
+    def run(_: Request) -> Result:
+        outcome = next(outcomes)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(following, "run", run)
+    written = io.StringIO()
+    request = Request([str(tmp_path)], tmp_path / "out", Config(), {})
+    follow_until_stopped(request, Rhythm(0.0, 5), Console(file=written), None)
+    assert written.getvalue().splitlines() == [
+        "round 1: topic: see [read.kafka.settings]",
+        "round 3: full",
+        "round 5: topic: see [read.kafka.settings]",
+        "stopped: round 5, snapshot 0, 0 articles added, does not answer: topic: see [read.kafka.settings], waiting",
+    ]
 
 
 def test_it_is_unhealthy_when_rounds_keep_failing_or_one_never_ends() -> None:
