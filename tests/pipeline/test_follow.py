@@ -136,7 +136,8 @@ def test_the_line_says_how_it_goes() -> None:
 
 def test_what_goes_wrong_is_in_the_log_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     away = Result(None, repeated=True, unmatched=[], cursors={}, away=["topic: see [read.kafka.settings]"])
-    outcomes = iter([away, away, StorageFailed("full"), replace(away, away=[]), away])
+    rounds: list[Result | Exception] = [away, away, StorageFailed("full"), replace(away, away=[]), away]
+    outcomes = iter(rounds)
 
     def run(_: Request) -> Result:
         outcome = next(outcomes)
