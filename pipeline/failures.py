@@ -14,9 +14,11 @@ from pathlib import Path
 import grpc  # type: ignore[import-untyped]
 
 from schemas.errors import (
+    CommitConflict,
     ContractMismatch,
     CopydeskError,
     EngineLost,
+    NotShown,
     SourceAway,
     StorageFailed,
     UsageError,
@@ -29,8 +31,11 @@ _LOST = re.compile(  # as the runner of Beam 2.77 says it, by what it was waitin
     r"Channel closed prematurely|Socket closed|StatusCode\.(CANCELLED|UNAVAILABLE)|[Ww]orker subprocess exited"
 )
 _STEP = " [while running "  # Beam adds it to what a step raises
-_OURS = re.compile(r"schemas\.errors\.(SourceAway|UsageError|ContractMismatch): (.+)$", re.MULTILINE)
-_RAISED_BY_WORKERS = (SourceAway, UsageError, ContractMismatch)
+_RAISED_BY_WORKERS = (  # the last three by those that commit for a stream
+    *(SourceAway, UsageError, ContractMismatch),
+    *(CommitConflict, StorageFailed, NotShown),
+)
+_OURS = re.compile(rf"schemas\.errors\.({'|'.join(each.__name__ for each in _RAISED_BY_WORKERS)}): (.+)$", re.MULTILINE)
 _JOB = re.compile(r"Pipeline \S+ failed in state (?:FAILED|CANCELLED|UNSPECIFIED): ?(.*)", re.DOTALL)
 _TRACEBACK = "Traceback (most recent call last)"  # a worker's: an error of ours, to be seen whole
 
@@ -40,7 +45,7 @@ def explained(output: Path) -> Iterator[None]:
     """Say of a disk that fails and of a worker that dies what to do; other errors are ours and pass as they are.
 
     Raises:
-      SourceAway, UsageError, ContractMismatch: a worker raised it.
+      SourceAway, UsageError, ContractMismatch, CommitConflict, StorageFailed, NotShown: a worker raised it.
       StorageFailed: the disk is full, gone or read-only.
       WorkerLost: a worker process died.
       EngineLost: the engine failed the job for a reason of its own, or is gone.

@@ -16,6 +16,7 @@ from types import FrameType
 
 import pyarrow as pa
 from rich.console import Console
+from rich.markup import escape
 
 from pipeline.engine import kill_workers
 from pipeline.polling import open_sources
@@ -157,8 +158,18 @@ def follow_until_stopped(request: Request, rhythm: Rhythm, console: Console, met
             port = held.enter_context(served(status, rhythm, metrics))
             console.print(f"/metrics and /healthz on port {port}")
         line = held.enter_context(console.status("starting"))
-        follow(request, rhythm, status, stop, lambda now: line.update(describe(now)))
-    console.print(f"stopped: {describe(status)}")
+        told: list[str] = []
+
+        def tell(now: Status) -> None:
+            line.update(escape(describe(now)))  # on a terminal; a log has what went wrong, once
+            troubles = [now.problem] * bool(now.failures) + list(now.away)
+            for each in troubles:
+                if each not in told:
+                    console.print(f"round {now.round}: {escape(each)}", soft_wrap=True, highlight=False)
+            told[:] = troubles
+
+        follow(request, rhythm, status, stop, tell)
+    console.print(f"stopped: {escape(describe(status))}", soft_wrap=True, highlight=False)
 
 
 def seconds_of(text: str, option: str = "--every") -> float:

@@ -16,6 +16,8 @@ try:
 except ModuleNotFoundError as error:
     raise UsageError("--metrics needs prometheus-client: pip install 'copydesk[metrics]'") from error
 
+_SECONDS = 10.0  # for a client to ask, after which its thread and connection are given up
+
 
 class _StatusCollector(Collector):
     """The status as it is when it is asked for."""
@@ -54,6 +56,8 @@ def served(status: Status, rhythm: Rhythm, address: str) -> Iterator[int]:
     registry.register(_StatusCollector(status))
 
     class Pages(BaseHTTPRequestHandler):
+        timeout = _SECONDS
+
         def do_GET(self) -> None:
             if self.path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))

@@ -22,7 +22,7 @@ class Asked(NamedTuple):
 
     plan: Plan
     cursors: Mapping[str, Cursor]  # by the source's URI; of sources that this run did not ask, too
-    begins: bool = False  # one of the cursors is a beginning that must not get lost
+    begins: bool = False  # one of the cursors must not get lost, though nothing may have been found
     away: tuple[str, ...] = ()  # what is said of sources that do not answer
 
     @property
@@ -40,7 +40,8 @@ def open_sources(
     Raises:
       UsageError: one cannot be meant, or its extra is not installed.
     """
-    return [source_of(each, options, known) for each in inputs if following or not is_read_once(each)]
+    asked = dict.fromkeys(inputs)  # of standard input given twice one would have the lines that the other lacks
+    return [source_of(each, options, known) for each in asked if following or not is_read_once(each)]
 
 
 def ask(  # noqa: PLR0913, PLR0917 -- what a request holds

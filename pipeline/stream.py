@@ -50,6 +50,8 @@ from transforms.read.sources import source_of
 _POLLS = 4  # of each source in a window
 _LONGEST_TICK = 1.0  # seconds: a checkpoint waits for it
 _ONE = "dataset"  # the key of all commits
+_STEP = "step-"  # before the names of steps' folders
+_LEFT = 3600.0  # seconds beyond its lateness after which a step's folder that nothing changed in is taken for left over
 _NOTED = ".part"  # what read parts are noted in, beside their blocks
 
 
@@ -155,6 +157,7 @@ class _Ask(beam.DoFn):  # type: ignore[misc]
             source = self._sources.get(uri) or source_of(self._arguments[uri], self._stream.config.read)
             self._sources[uri] = source
             position, found = ask_for_step(source, position, self._scratch)
+            position = position._replace(asked=max(position.asked, tick))  # later, if the clock was put back
             yield from found
         state.write(position)
 
@@ -179,7 +182,7 @@ def ask_for_step(
     Returns:
       how far it is asked now, and the work items with the parts that they are to become.
     """
-    folder = Path(scratch, f"step-{uuid.uuid4().hex}")
+    folder = Path(scratch, f"{_STEP}{uuid.uuid4().hex}")
     folder.mkdir()
     try:
         polled = source.poll(position.cursor, folder)
@@ -270,7 +273,17 @@ def commit_steps(parts: Sequence[Part], stream: Stream) -> tuple[Part, ...]:
     waiting = worth_waiting(accept(there, committed).waiting, committed, time.time(), stream.lateness)
     for folder in {part.folder for part in parts} - {part.folder for part in waiting}:
         shutil.rmtree(folder, ignore_errors=True)
+    for scratch in {Path(part.folder).parent for part in given}:
+        _clear(scratch, time.time() - stream.lateness - _LEFT)
     return tuple(part for part in waiting if part in given)
+
+
+def _clear(scratch: Path, before: float) -> None:
+    """Remove the folders of steps of which no part came here: their source did not answer, or a worker died."""
+    for folder in scratch.glob(f"{_STEP}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if folder.stat().st_mtime < before:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _asked(parts: Sequence[Part], committed: Mapping[str, Cursor]) -> Asked:

@@ -74,7 +74,8 @@ class _Tick(beam.DoFn):  # type: ignore[misc]
             return
         now = Timestamp(time.time())
         last = watermark.current_watermark()
-        now = now if last is None or now > last else last  # the clock was put back
+        if last is not None and now <= last:  # the clock was put back: windows end in their rhythm all the same
+            now = last + self._seconds
         yield TimestampedValue(float(now), now)
         watermark.set_watermark(now)
         tracker.defer_remainder()

@@ -243,6 +243,15 @@ def test_a_page_that_is_not_to_be_had_now_is_tried_again(site: Any, desk: Callab
     assert one.cursor["pages"] == []
 
 
+def test_a_page_that_begins_to_wait_is_committed_though_nothing_was_found(site: Any, desk: Callable[..., Desk]) -> None:
+    """Its entry may have left the feed when the next process asks."""
+    site.says("/feed", feed("a"), ETag='"1"')
+    site.pages["/a"] = (500, {}, b"")
+    one = desk()
+    assert (one.titles(), one.last.begins) == ([], True)
+    assert (one.titles(), one.last.begins) == ([], False)
+
+
 def test_a_page_that_is_never_to_be_had_is_refused_in_the_end(site: Any, desk: Callable[..., Desk]) -> None:
     site.says("/feed", feed("a"), ETag='"1"')
     site.pages["/a"] = (500, {}, b"")

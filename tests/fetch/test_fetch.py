@@ -239,6 +239,21 @@ def test_a_body_that_ends_early_is_truncated(site: Any) -> None:
     assert refused.value.again
 
 
+def test_a_compressed_body_of_no_stated_length_that_ends_early_is_truncated(site: Any) -> None:
+    def cut(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.end_headers()
+        handler.wfile.write(gzip.compress(b"The tram was late, and so was the bus.")[:-12])
+
+    site.pages["/"] = cut
+    with pytest.raises(NotFetched, match="IncompleteRead") as refused:
+        ask(site.url("/"), {}, OPEN)
+    assert refused.value.again
+    site.says("/", b"", Content_Encoding="gzip")
+    assert ask(site.url("/"), {}, OPEN).body == b""
+
+
 def test_a_damaged_body_is_refused(site: Any) -> None:
     site.says("/", b"\x1f\x8b" + b"no gzip at all", Content_Encoding="gzip")
     with pytest.raises(NotFetched, match="DecodeError"):

@@ -7,6 +7,7 @@ import pytest
 
 from schemas.errors import UsageError
 from transforms.read import fetch
+from transforms.read import fetcher as fetchers
 from transforms.read.fetch import NotFetched
 from transforms.read.fetcher import LONGEST_REST, Fetched, Fetcher, Wish, back_off, shared_fetcher
 from transforms.read.fetchoptions import FetchOptions
@@ -96,6 +97,20 @@ def test_robots_txt_is_asked_for_anew_after_a_day(site: Any, fetcher_with: Make,
     clock.time += 86_401
     fetcher.get(site.url("/"))
     assert [path for path, _ in site.asked] == ["/robots.txt", "/"] * 2
+
+
+def test_of_robots_txt_no_more_is_kept_than_there_is_room_for(
+    site: Any, other_site: Any, fetcher_with: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in (site, other_site):
+        each.says("/robots.txt", "User-agent: *\nAllow: /")
+        each.says("/", "here")
+    roomy, narrow = fetcher_with(), fetcher_with()
+    for fetcher, room, asked in ((roomy, 1 << 20, 1), (narrow, 1_500, 3)):
+        monkeypatch.setattr(fetchers, "_ROBOTS_KEPT", room)
+        for one in (site, other_site, site):
+            fetcher.get(one.url("/"))
+        assert [path for path, _ in site.asked].count("/robots.txt") == asked
 
 
 def test_robots_txt_that_is_not_to_be_had_forbids_all_for_now(site: Any, fetcher_with: Make) -> None:

@@ -96,6 +96,24 @@ def test_what_is_not_dated_is_new_if_it_was_not_there_at_first(site: Any, desk: 
     assert desk.pages() == ["/c"]
 
 
+def test_a_first_reading_that_passes_over_what_is_there_is_to_be_committed(site: Any, desk: Desk) -> None:
+    """Else each scheduled run reads for the first time, and passes over what came since the last one."""
+    site.says("/map.xml", urlset(dated(site.url("/a"))))
+    assert (desk.pages(), desk.last.begins) == ([], True)
+    assert (desk.pages(), desk.last.begins) == ([], False)
+
+
+def test_a_page_that_one_sitemap_passed_over_is_given_when_another_dates_it(site: Any, desk: Desk, clock: Any) -> None:
+    """As it would be if the other had answered at once."""
+    site.says("/map.xml", index(dated(site.url("/all.xml")), dated(site.url("/news.xml"))))
+    site.says("/all.xml", urlset(dated(site.url("/a")), dated(site.url("/b"))))
+    assert desk.pages() == []
+    site.says("/news.xml", urlset(dated(site.url("/a"), TODAY)))
+    clock.time += 100.0  # its back-off is over
+    assert desk.pages() == ["/a"]
+    assert desk.pages() == []
+
+
 def test_a_page_whose_date_changes_is_fetched_again(site: Any, desk: Desk) -> None:
     site.says("/map.xml", urlset(dated(site.url("/a"), TODAY)))
     assert desk.pages() == ["/a"]

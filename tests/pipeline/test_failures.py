@@ -6,8 +6,10 @@ import pytest
 
 from pipeline.failures import explained
 from schemas.errors import (
+    CommitConflict,
     ContractMismatch,
     CopydeskError,
+    NotShown,
     SourceAway,
     StorageFailed,
     TooManyRejects,
@@ -38,6 +40,16 @@ OUT = Path("out")
             "^a broker is away$",
         ),
         (RuntimeError("schemas.errors.ContractMismatch: a: gone [while running 'W']"), ContractMismatch, "^a: gone$"),
+        (
+            RuntimeError("Traceback\nschemas.errors.CommitConflict: out: another run committed [while running 'C']\n"),
+            CommitConflict,
+            "^out: another run committed$",
+        ),
+        (
+            RuntimeError("OSError: [Errno 5] EIO\n\nschemas.errors.NotShown: snapshot 3 is committed, but\n"),
+            NotShown,
+            "^snapshot 3 is committed, but$",
+        ),
         (RuntimeError("schemas.errors.UsageError: $NAME is not set"), UsageError, r"^\$NAME is not set$"),
     ],
 )
@@ -46,7 +58,7 @@ def test_a_failure_of_the_machine_is_an_error_with_advice(
 ) -> None:
     with pytest.raises(becomes, match=says), explained(OUT):
         raise error
-    assert becomes.exit_code in {2, 3, 4, 6, 7, 8}
+    assert becomes.exit_code in {2, 3, 4, 5, 6, 7, 8}
 
 
 @pytest.mark.parametrize("error", [RuntimeError("KeyError: 'x'"), FileNotFoundError(2, "No such file"), ValueError()])

@@ -1,8 +1,10 @@
 """Following: rounds that go on from what was committed, survive what fails, and end when asked to."""
 
+import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,11 +18,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from pipeline import follow as following
 from pipeline.cli import main
 from pipeline.config import Config
-from pipeline.follow import Rhythm, Status, describe, follow, seconds_of
+from pipeline.follow import Rhythm, Status, describe, follow, follow_until_stopped, seconds_of
 from pipeline.places import dataset_at
 from pipeline.reading import open_dataset
 from pipeline.run import Request, Result
@@ -131,6 +134,29 @@ def test_the_line_says_how_it_goes() -> None:
     assert describe(status) == "round 3, snapshot 2, 0 articles added, does not answer: topic: refused, waiting"
 
 
+def test_what_goes_wrong_is_in_the_log_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    away = Result(None, repeated=True, unmatched=[], cursors={}, away=["topic: see [read.kafka.settings]"])
+    rounds: list[Result | Exception] = [away, away, StorageFailed("full"), replace(away, away=[]), away]
+    outcomes = iter(rounds)
+
+    def run(_: Request) -> Result:
+        outcome = next(outcomes)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(following, "run", run)
+    written = io.StringIO()
+    request = Request([str(tmp_path)], tmp_path / "out", Config(), {})
+    follow_until_stopped(request, Rhythm(0.0, 5), Console(file=written), None)
+    assert written.getvalue().splitlines() == [
+        "round 1: topic: see [read.kafka.settings]",
+        "round 3: full",
+        "round 5: topic: see [read.kafka.settings]",
+        "stopped: round 5, snapshot 0, 0 articles added, does not answer: topic: see [read.kafka.settings], waiting",
+    ]
+
+
 def test_it_is_unhealthy_when_rounds_keep_failing_or_one_never_ends() -> None:
     status = Status(last_success=1000.0)
     assert status.is_healthy(60.0, 1500.0)
@@ -163,6 +189,16 @@ def test_metrics_and_health_are_served() -> None:
         assert fetched(port, "/else")[0] == 404
         with pytest.raises(UsageError, match=str(port)), health.served(status, Rhythm(60.0), str(port)):
             pass
+
+
+def test_a_client_that_asks_for_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    health = pytest.importorskip("pipeline.health", reason="needs the extra metrics")
+    monkeypatch.setattr(health, "_SECONDS", 0.05)
+    with (
+        health.served(Status(), Rhythm(60.0), "127.0.0.1:0") as port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as silent,
+    ):
+        assert silent.recv(1) == b""
 
 
 def fetched(port: int, path: str) -> tuple[int, str]:

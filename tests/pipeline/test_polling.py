@@ -7,12 +7,14 @@ from types import MappingProxyType
 import pytest
 
 from pipeline.config import Config
-from pipeline.polling import Asked, ask
+from pipeline.polling import Asked, ask, open_sources
 from pipeline.reading import open_dataset
 from pipeline.run import Request, run
 from schemas.errors import SourceAway
+from transforms.read.files import FileSource
 from transforms.read.inputs import InputFile, ReadOptions, WorkItem
 from transforms.read.source import Cursor, Polled
+from transforms.read.stdin import StdinSource
 
 
 class One:
@@ -76,3 +78,8 @@ def test_a_beginning_is_committed_upon_what_is_there(out: Path) -> None:
         Request([], out, Config(), {}, sources=[One("new", Polled((), (), {"at": 2}, begins=True))])
     ).repeated
     assert open_dataset(out).cursors == {"old": {"at": 1}, "new": {"at": 2}}
+
+
+def test_an_argument_given_twice_is_one_source() -> None:
+    opened = open_sources(["-", "a.jsonl", "-"], ReadOptions(), {}, following=True)
+    assert [type(each) for each in opened] == [StdinSource, FileSource]

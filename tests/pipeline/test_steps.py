@@ -2,20 +2,27 @@
 
 import itertools
 import json
+import os
 import random
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from apache_beam.io.restriction_trackers import OffsetRange
+from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
+from apache_beam.utils.timestamp import Timestamp
 
+from pipeline import stream as streams
 from pipeline.cli import main
 from pipeline.committer import committer
 from pipeline.config import Config
 from pipeline.run import Request, run
 from pipeline.steps import Part, Position, accept, caught_up, key_of, packed, worth_waiting
-from pipeline.stream import Stream, ask_for_step, commit_steps, read_part
+from pipeline.stream import Stream, _Ask, ask_for_step, commit_steps, read_part
+from pipeline.ticks import _Tick
 from schemas.blocks import RAW, REJECTED, open_batches
 from schemas.errors import RejectReason, SourceAway
 from transforms.read.inputs import InputFile, ReadOptions, Refused, WorkItem
@@ -201,6 +208,64 @@ def test_what_is_refused_and_what_is_read_become_blocks_of_one_step(tmp_path: Pa
     for part in parts:
         Path(part.folder).rename(tmp_path / "gone") if part.number == 0 else None
     assert list(read_part(found[1], ReadOptions())) == []  # its step was committed meanwhile
+
+
+class Memory:
+    """A cell of an engine's state."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+
+    def read(self) -> Any:
+        return self.value
+
+    def write(self, value: Any) -> None:
+        self.value = value
+
+
+def test_the_clock_of_a_stream_goes_on_when_the_machines_is_put_back() -> None:
+    given, later = [], Timestamp(time.time() + 3600.0)
+    watermark = ManualWatermarkEstimator(later)
+    for number in range(1, 4):
+        tracker = SimpleNamespace(
+            current_restriction=lambda at=number: OffsetRange(at, 10), try_claim=lambda _: True, defer_remainder=list
+        )
+        given += [each.value - float(later) for each in _Tick(0.01).process(b"", tracker, watermark)]
+    assert given == pytest.approx([0.01, 0.02, 0.03], abs=1e-4)
+
+
+def test_a_source_is_asked_in_its_rhythm_when_the_clock_was_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Cursor] = []
+
+    def poll(cursor: Cursor, _spool: Path) -> Polled:
+        asked.append(cursor)
+        return Polled((), (), at(1))
+
+    monkeypatch.setattr(streams, "source_of", lambda *_: SimpleNamespace(uri="given", poll=poll))
+    ask = _Ask(Stream(["given"], tmp_path / "out", Config(), "PrismRunner", every=40.0), {"given": ""}, str(tmp_path))
+    state, ahead = Memory(), time.time() + 3600.0
+    for second in range(25):
+        assert list(ask.process(("given", ahead + second), state)) == []
+    assert len(asked) == 3
+
+
+def test_what_steps_left_that_never_came_to_a_commit_is_cleared_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = WorkItem("kafka", (InputFile("kafka://a.example:9092/topic#0", 0),))
+    position = caught_up(None, START, 0.0, 1.0)
+    monkeypatch.setattr("transforms.read.articles.read_kafka", lambda *_: Given(None).poll({}, tmp_path))
+    (_, lost), (_, young) = (
+        ask_for_step(Given(Polled((item,), (), at(1))), position, str(tmp_path))[1][0] for _ in "ab"
+    )
+    assert list(read_part((item, lost), ReadOptions())) == list(read_part((item, young), ReadOptions())) == []
+    os.utime(lost.folder, (time.time() - 4300.0, time.time() - 4300.0))
+    _, ((_, part),) = ask_for_step(Given(Polled((), (), at(1), begins=True)), position, str(tmp_path))
+    monkeypatch.setattr(streams, "committer", lambda: SimpleNamespace(run=lambda _: {"given": at(1)}))
+    assert commit_steps([part], Stream(["given"], tmp_path / "out", Config(), "PrismRunner")) == ()
+    assert [str(path) for path in tmp_path.glob("step-*")] == [young.folder]
 
 
 @pytest.fixture

@@ -120,6 +120,12 @@ def test_a_truncated_zstd_stream_is_noticed_after_what_came_before(tmp_path: Pat
     assert reason_of(lambda: list(chunks(str(path)))) is RejectReason.TRUNCATED
 
 
+@pytest.mark.parametrize("size", [70_000, 200_000])
+def test_padding_behind_gzip_may_be_longer_than_what_is_read_at_a_time(size: int) -> None:
+    padded = gzip.compress(b"one ") + gzip.compress(b"two") + bytes(size)
+    assert b"".join(gunzip(io.BytesIO(padded))) == b"one two"
+
+
 def test_frames_of_zstd_follow_each_other_and_zeros_behind_gzip_are_padding(tmp_path: Path) -> None:
     (tmp_path / "two.zst").write_bytes(zstandard.compress(b"one ") + zstandard.compress(b"two"))
     (tmp_path / "padded.gz").write_bytes(gzip.compress(b"one two") + bytes(512))

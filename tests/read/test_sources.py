@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from apache_beam.io.filesystem import FileMetadata
+from apache_beam.io.filesystem import BeamIOError, FileMetadata
 
-from schemas.errors import RejectReason, UsageError
+from schemas.errors import RejectReason, SourceAway, UsageError
 from transforms.read.articles import read_item
 from transforms.read.files import SETTLE_SECONDS, FileSource
 from transforms.read.inputs import ReadOptions, plan_inputs
@@ -83,6 +83,14 @@ def test_names_of_unfinished_files_are_left_alone(folder: Path) -> None:
     assert (names(polled), polled.refused) == (["f.txt"], ())
 
 
+def test_folders_of_unfinished_files_are_left_alone_under_a_pattern_too(folder: Path) -> None:
+    for name in ("day/a.txt", "_temporary/0/b.txt", "c.txt"):
+        put(folder, name)
+    assert names(watched(folder / "**" / "*.txt").poll({}, folder)) == ["a.txt", "c.txt"]
+    assert names(watched(folder / "*" / "*" / "*.txt").poll({}, folder)) == []
+    assert names(watched(folder / "_temporary" / "*" / "*.txt").poll({}, folder)) == ["b.txt"]  # named outright
+
+
 def test_a_file_that_is_deleted_leaves_the_cursor(folder: Path) -> None:
     gone = put(folder, "a.txt")
     put(folder, "b.txt")
@@ -151,6 +159,15 @@ def test_a_prefix_is_listed_by_beams_file_system(folder: Path, monkeypatch: pyte
     assert source.poll({}, folder).cursor == {"files": {"store://bucket/in/a.jsonl": [7, NOW - 60]}}
 
 
+def test_a_store_that_does_not_answer_is_a_source_that_is_away(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: Any) -> Any:
+        raise BeamIOError("Match operation failed", {"store://bucket/in": ConnectionError("reset")})
+
+    monkeypatch.setattr("transforms.read.inputs.FileSystems.match", fails)
+    with pytest.raises(SourceAway, match="reset"):
+        watched("store://bucket/in").poll({}, folder)
+
+
 def test_a_watched_folder_is_named_by_its_whole_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
     assert FileSource("given", 1).uri == FileSource(f"file://{folder}", 1).uri == str(folder)
@@ -195,7 +212,7 @@ def test_the_same_lines_make_the_same_run_and_others_do_not(tmp_path: Path) -> N
 
 def test_a_poll_of_standard_input_takes_whole_lines_and_does_not_wait(tmp_path: Path, feed: Feed) -> None:
     source = StdinSource(1 << 20)
-    assert source.poll({}, tmp_path) == Polled((), (), {"bytes": 0, "ended": False})
+    assert source.poll({}, tmp_path).items == ()
     feed(b'{"text": "One."}\n{"text": ')
     first = source.poll({}, tmp_path)
     assert texts(first) == [("stdin", "One.")]
@@ -203,27 +220,54 @@ def test_a_poll_of_standard_input_takes_whole_lines_and_does_not_wait(tmp_path: 
     feed(b"")
     last = source.poll(first.cursor, tmp_path)
     assert texts(last) == [("stdin", "Two."), ("stdin", "Three.")]
-    assert last.cursor == {"bytes": 52, "ended": True}
+    assert list(last.cursor["readers"].values()) == [52]
     assert source.poll(last.cursor, tmp_path).items == ()
 
 
 def test_lines_of_a_round_that_failed_are_given_again_with_what_came_since(tmp_path: Path, feed: Feed) -> None:
     source = StdinSource(1 << 20)
+    before = source.poll({}, tmp_path).cursor
     feed(b'{"text": "One."}\n')
-    assert texts(source.poll({"bytes": 7}, tmp_path)) == [("stdin", "One.")]
+    assert texts(source.poll(before, tmp_path)) == [("stdin", "One.")]
     feed(b'{"text": "Two."}\n')
-    again = source.poll({"bytes": 7}, tmp_path)
+    again = source.poll(before, tmp_path)
     assert texts(again) == [("stdin", "One."), ("stdin", "Two.")]
     assert texts(source.poll(again.cursor, tmp_path)) == []
+
+
+def test_lines_are_given_again_when_another_process_commits_its_own_first(
+    tmp_path: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = StdinSource(1 << 20), StdinSource(1 << 20)
+    feed(b'{"text": "One."}\n')
+    assert texts(ours.poll({}, tmp_path)) == [("stdin", "One.")]
+    reader, writer = os.pipe()
+    os.write(writer, b'{"text": "Two, of theirs."}\n')
+    with os.fdopen(reader) as other, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", other)
+        committed = theirs.poll({}, tmp_path).cursor
+        again = ours.poll(committed, tmp_path)  # its run was overtaken and begins anew
+        assert texts(again) == [("stdin", "One.")]
+        os.close(writer)
+        assert texts(theirs.poll(again.cursor, tmp_path)) == []
+    assert texts(ours.poll(again.cursor, tmp_path)) == []
+
+
+def test_the_cursor_of_standard_input_keeps_the_last_readers(tmp_path: Path, feed: Feed) -> None:
+    cursor: Cursor = {}
+    for number in range(20):
+        feed(b"{}\n" * (number + 1))
+        cursor = json.loads(json.dumps(StdinSource(1 << 20).poll(cursor, tmp_path).cursor))
+    assert list(cursor["readers"].values()) == [3 * number for number in range(5, 21)]
 
 
 def test_a_line_without_end_is_broken_rather_than_kept_in_memory(tmp_path: Path, feed: Feed) -> None:
     source = StdinSource(1 << 20, most_bytes=1000)
     for _ in range(3):
         feed(b"x" * 900)
-    assert source.poll({}, tmp_path).cursor["bytes"] == 0  # one read
+    assert source.poll({}, tmp_path).cursor["readers"].popitem()[1] == 0  # one read
     feed(b"y" * 10)
-    assert source.poll({}, tmp_path).cursor["bytes"] == 2700
+    assert source.poll({}, tmp_path).cursor["readers"].popitem()[1] == 2700
 
 
 def test_every_argument_has_its_source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,6 +140,9 @@ def gunzip(source: BinaryIO) -> Iterator[bytes]:
         fed = True
         while data:
             if engine.eof:
+                data = data.lstrip(b"\0")
+                if not data:
+                    break
                 engine = zlib.decompressobj(zlib.MAX_WBITS | 16)
             try:
                 out = engine.decompress(data, CHUNK_BYTES)
@@ -147,7 +150,7 @@ def gunzip(source: BinaryIO) -> Iterator[bytes]:
                 raise Rejected(RejectReason.TRUNCATED, f"damaged gzip stream: {error}") from error
             if out:
                 yield out
-            data = engine.unused_data.lstrip(b"\0") if engine.eof else engine.unconsumed_tail  # gzip(1) pads with zeros
+            data = engine.unused_data if engine.eof else engine.unconsumed_tail
     if not fed:
         raise Rejected(RejectReason.EMPTY, "no bytes: not even a gzip header")
     while not engine.eof and (out := engine.decompress(engine.unconsumed_tail, CHUNK_BYTES)):

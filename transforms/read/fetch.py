@@ -14,6 +14,7 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -135,7 +136,21 @@ def _body(response: HTTPResponse, most: int) -> bytes:
         raise over
     arrived = _read(response, most, over, decode=False)
     packed = HTTPResponse(io.BytesIO(arrived), response.headers, preload_content=False, enforce_content_length=False)
-    return _read(packed, most, over, decode=True)
+    body = _read(packed, most, over, decode=True)
+    if response.headers.get("content-encoding", "").strip().lower() in {"gzip", "x-gzip"} and _is_cut(arrived):
+        raise http.client.IncompleteRead(arrived)  # urllib3 takes it as far as it came
+    return body
+
+
+def _is_cut(packed: bytes) -> bool:
+    """Whether gzip ends before its first member does; nothing at all is not cut."""
+    engine = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    if not packed:
+        return False
+    while packed and not engine.eof:
+        engine.decompress(packed, _BITE)
+        packed = engine.unconsumed_tail
+    return not engine.eof
 
 
 def _read(response: HTTPResponse, most: int, over: NotFetched, *, decode: bool) -> bytes:

@@ -29,6 +29,8 @@ _FIRST_REST = 60.0
 _LONGEST_PAUSE = 30.0  # seconds within one fetch, from robots.txt or a redirect to the next request: a thread waits
 _ROBOTS_SECONDS = 86_400.0  # RFC 9309: not to be kept longer
 _ROBOTS_BYTES = 512 << 10  # RFC 9309: at least 500 KiB are read
+_ROBOTS_KEPT = 16 << 20  # bytes of them, with _ROBOTS_ENTRY for each origin; those asked for first go first
+_ROBOTS_ENTRY = 1 << 10
 _MOVED = {301, 302, 303, 307, 308}
 _MOVED_FOR_GOOD = {301, 308}
 _BUSY = {429, 503}
@@ -95,7 +97,7 @@ class Fetcher:
         self._turns: dict[str, threading.Lock] = {}  # host → held by who asks it
         self._ready: dict[str, float] = {}  # host → when it has had its rest, by `clock`
         self._rests: dict[str, tuple[float, int]] = {}  # host → asked again from then on, by `now`; failures in a row
-        self._robots: dict[str, tuple[float, Protego]] = {}  # origin → good until, by `clock`
+        self._robots: dict[str, tuple[float, Protego, int]] = {}  # origin → good until, by `clock`; rules; bytes
 
     def recall(self, rests: Mapping[str, list[float]]) -> None:
         """Learn of the back-off that a cursor kept."""
@@ -195,7 +197,7 @@ class Fetcher:
 
     def _pace(self, url: str) -> float:
         """Seconds between requests to the host of `url`."""
-        _, robots = self._robots.get(_origin(url), (0.0, None))
+        _, robots, _ = self._robots.get(_origin(url), (0.0, None, 0))
         return max(self.options.host_seconds, (robots and robots.crawl_delay(_NAME)) or 0.0)
 
     def _back_off(self, host: str, asked_for: float) -> None:
@@ -210,7 +212,7 @@ class Fetcher:
           NotFetched: they were not to be had.
         """
         origin = _origin(url)
-        until, known = self._robots.get(origin, (0.0, None))
+        until, known, _ = self._robots.get(origin, (0.0, None, 0))
         if known is not None and self.clock() < until:
             return known
         at = f"{origin}/robots.txt"
@@ -224,7 +226,12 @@ class Fetcher:
             self._back_off(location(at).host or "", 0.0)
             raise NotFetched(RejectReason.UNREADABLE, f"{at} answered {answer.status}", again=True)
         rules = Protego.parse(answer.body.decode("utf-8-sig", "replace"))  # an empty one allows all
-        self._robots[origin] = (self.clock() + _ROBOTS_SECONDS, rules)
+        with self._lock:
+            self._robots.pop(origin, None)
+            self._robots[origin] = (self.clock() + _ROBOTS_SECONDS, rules, len(answer.body) + _ROBOTS_ENTRY)
+            kept = sum(size for _, _, size in self._robots.values())
+            while kept > _ROBOTS_KEPT:
+                kept -= self._robots.pop(next(iter(self._robots)))[2]
         return rules
 
 

@@ -11,6 +11,7 @@ that end in one of `UNFINISHED`. So move a file into a watched folder, or write 
 
 import glob
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ SETTLE_SECONDS = 2.0
 """A file that changed less long ago may change again."""
 UNFINISHED = (".tmp", ".temp", ".part", ".partial", ".crdownload", ".filepart", ".inprogress", ".swp", "~")
 
+_MAGIC = re.compile(r"[*?[]")
 _UNREADABLE = [-1, 0.0]  # in the cursor: something that cannot be read and was reported
 
 
@@ -58,6 +60,7 @@ class FileSource:
 
         Raises:
           UsageError: there is no such file or folder. A prefix or pattern without files may have some later.
+          SourceAway: an object store does not answer.
         """
         given: Mapping[str, Any] = cursor.get("files", {})
         kept: dict[str, Any] = {}
@@ -91,7 +94,9 @@ class FileSource:
         return abs(self._now() - found.last_updated_in_seconds) < SETTLE_SECONDS
 
     def _is_unfinished(self, uri: str) -> bool:
-        parts = uri.removeprefix(self.uri).split("/") if uri.startswith(self.uri) else [uri.rpartition("/")[2]]
+        named = (self.uri, _MAGIC.split(self.uri, maxsplit=1)[0].rpartition("/")[0])  # outright, whatever it is called
+        below = next((each for each in named if uri.startswith(each)), uri.rpartition("/")[0])
+        parts = uri.removeprefix(below).split("/")
         return any(part.startswith((".", "_")) for part in parts) or parts[-1].lower().endswith(UNFINISHED)
 
 

@@ -18,7 +18,7 @@ from apache_beam.io.filesystem import BeamIOError, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from schemas.blocks import BLOCK_BYTES, BLOCK_ROWS
-from schemas.errors import RejectReason, UsageError
+from schemas.errors import RejectReason, SourceAway, UsageError
 from transforms.read.decode import CHUNK_BYTES, COMPRESSIONS, compression_of
 from transforms.read.fetchoptions import FetchOptions
 from transforms.read.kafka_client import KafkaOptions
@@ -118,6 +118,7 @@ def plan_inputs(
 
     Raises:
       UsageError: an input does not exist, or its file system is not installed.
+      SourceAway: a file system does not answer.
     """
     found: dict[str, FileMetadata] = {}
     refused = []
@@ -176,6 +177,7 @@ def found_files(argument: str, *, must_be: bool = True) -> Iterator[FileMetadata
 
     Raises:
       UsageError: there is none of that name and there must be, or its file system is not installed.
+      SourceAway: its file system does not answer.
     """
     if "://" not in argument or argument.startswith(_LOCAL):
         yield from _match_local(argument.removeprefix(_LOCAL))
@@ -183,7 +185,9 @@ def found_files(argument: str, *, must_be: bool = True) -> Iterator[FileMetadata
     try:
         patterns = [argument] if any(c in argument for c in "*?[") else [argument, argument.rstrip("/") + "/**"]
         results = FileSystems.match(patterns)
-    except (BeamIOError, ValueError, ImportError) as error:
+    except BeamIOError as error:
+        raise SourceAway(f"{argument}: cannot be listed now: {error}") from error
+    except (ValueError, ImportError) as error:
         raise UsageError(f"{argument}: cannot be listed: {error}") from error
     matched = [metadata for result in results for metadata in result.metadata_list]
     if not matched and must_be:

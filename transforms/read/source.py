@@ -20,7 +20,7 @@ class Polled(NamedTuple):
     items: tuple[WorkItem, ...]
     refused: tuple[Refused, ...]
     cursor: Cursor  # where the next poll goes on
-    begins: bool = False  # another first poll, later, would pass over what comes until then: commit the cursor
+    begins: bool = False  # from the cursor before, a later poll would pass something over: commit this one
 
 
 class Source(Protocol):

@@ -30,6 +30,7 @@ _TRIES = 5  # of one page
 _PATIENCE = 3 * 86_400.0  # seconds that a page may wait
 _FRESHEST = 3_600.0  # seconds for which a server's word that nothing will change is taken
 _GZIP = b"\x1f\x8b"
+_PASSED = "-"  # before the hash of an entry that was not new when its list was first read, so that none was given
 _PAGES = {"", "text/html", "application/xhtml+xml", "text/plain", "application/xml", "text/xml"}
 
 Parse = Callable[[bytes, str, str | None], Parsed]
@@ -85,9 +86,15 @@ class _Visit:
         self._parse, self._fetcher, self._spool = parse, fetcher, Spool(spool)
         self._lists: dict[str, State] = {url: dict(state) for url, state in cursor.get("lists", {}).items()}
         self._pages: dict[str, State] = {page["url"]: dict(page) for page in cursor.get("pages", ())}
+        self._waited = set(self._pages)
+        self._begins = False
         self._given: set[str] = set()  # pages that this visit has dealt with
         self._known = {
-            key for state in self._lists.values() for name in ("seen", "left") for key in state.get(name, ())
+            key
+            for state in self._lists.values()
+            for name in ("seen", "left")
+            for key, content in state.get(name, {}).items()
+            if not content.startswith(_PASSED)
         }
         self._refused: list[Refused] = []
         self._secrets: dict[str, str] = {}  # list → its address with the password
@@ -118,7 +125,8 @@ class _Visit:
             for name in [name for name, value in state.items() if value in (None, {}) and name != "seen"]:
                 del state[name]
         cursor = {"lists": self._lists, "pages": list(self._pages.values()), "hosts": self._fetcher.rests()}
-        return Polled(self._spool.items(), tuple(self._refused), cursor)
+        begins = self._begins or not self._waited.issuperset(self._pages)
+        return Polled(self._spool.items(), tuple(self._refused), cursor, begins)
 
     def _due(self, state: State) -> bool:
         now = self._fetcher.now()
@@ -181,7 +189,11 @@ class _Visit:
             key, content = f"{stable_hash(entry.key):x}", _content_hash(entry)
             if key in seen:
                 continue
-            if before.get(key) != content and not self._elsewhere(key, before) and not (first and entry.old):
+            if before.get(key) == _PASSED + content or (first and entry.old):
+                seen[key] = _PASSED + content
+                self._begins = self._begins or first
+                continue
+            if before.get(key) != content and not self._elsewhere(key, before):
                 if not self._give(entry, url):
                     whole = False
                     continue
