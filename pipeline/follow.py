@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import FrameType
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ from rich.markup import escape
 from pipeline.engine import kill_workers
 from pipeline.polling import open_sources
 from pipeline.run import Request, Result, run
+from pipeline.status import Status, describe
 from schemas.errors import INTERRUPTED, CommitConflict, SourceAway, StorageFailed, UsageError, WorkerLost
 
 _TRANSIENT = (CommitConflict, SourceAway, StorageFailed, WorkerLost, OSError)  # what the next round may not meet again
@@ -33,27 +34,6 @@ class Rhythm:
     every: float = 60.0  # seconds from the beginning of one round to that of the next
     rounds: int | None = None  # and no more; None: until a signal
     most_failures: int = 5  # rounds in a row that may fail before whoever started the process has to see to it
-
-
-@dataclass
-class Status:
-    """What a follower did so far; read by others while it works."""
-
-    round: int = 0
-    snapshot: int = 0
-    articles: int = 0  # added since it began
-    rejected: int = 0
-    failures: int = 0  # rounds in a row that failed, up to now
-    failed: int = 0  # rounds that failed, in all
-    problem: str = ""  # of the last round, if it failed
-    away: tuple[str, ...] = ()  # what is said of sources that did not answer in the last round, while others did
-    working: bool = False
-    last_success: float = field(default_factory=time.time)  # seconds since 1970; its beginning, before the first
-    last_seconds: float = 0.0  # that the last round took
-
-    def is_healthy(self, every: float, now: float) -> bool:
-        """Whether rounds succeed: one of the last three did, and none has been at it for ten times as long."""
-        return self.failures < 3 and now - self.last_success < 10 * max(every, self.last_seconds, 60.0)  # noqa: PLR2004 -- as said
 
 
 def follow(
@@ -134,15 +114,6 @@ def _count(status: Status, result: Result) -> None:
             status.rejected += result.manifest.summary["rejected"]
 
 
-def describe(status: Status) -> str:
-    """One line on how it goes."""
-    parts = [f"round {status.round}", f"snapshot {status.snapshot}", f"{status.articles:,} articles added"]
-    parts += [f"{status.rejected:,} rejected"] * bool(status.rejected)
-    parts += [f"{status.failures} rounds failed: {status.problem}"] * bool(status.failures)
-    parts += [f"does not answer: {each}" for each in status.away]
-    return ", ".join([*parts, "working" if status.working else "waiting"])
-
-
 def follow_until_stopped(request: Request, rhythm: Rhythm, console: Console, metrics: str | None) -> None:
     """Follow with a live line on a console, and pages for others if asked for, until a signal.
 
@@ -155,7 +126,7 @@ def follow_until_stopped(request: Request, rhythm: Rhythm, console: Console, met
         if metrics is not None:
             from pipeline.health import served  # noqa: PLC0415 -- its library is an extra
 
-            port = held.enter_context(served(status, rhythm, metrics))
+            port = held.enter_context(served(status, rhythm.every, metrics))
             console.print(f"/metrics and /healthz on port {port}")
         line = held.enter_context(console.status("starting"))
         told: list[str] = []

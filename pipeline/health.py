@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from pipeline.follow import Rhythm, Status
+from pipeline.status import Status
 from schemas.errors import UsageError
 
 try:
@@ -40,12 +40,12 @@ class _StatusCollector(Collector):
 
 
 @contextlib.contextmanager
-def served(status: Status, rhythm: Rhythm, address: str) -> Iterator[int]:
+def served(status: Status, every: float, address: str) -> Iterator[int]:
     """Serve both pages for as long as the block runs; gives the port.
 
     Args:
       status: what they tell.
-      rhythm: that it is judged by.
+      every: seconds from round to round, that it is judged by.
       address: HOST:PORT, or a port on the loopback address; port 0 is any free one.
 
     Raises:
@@ -62,7 +62,7 @@ def served(status: Status, rhythm: Rhythm, address: str) -> Iterator[int]:
             if self.path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
             elif self.path == "/healthz":
-                healthy = status.is_healthy(rhythm.every, time.time())
+                healthy = status.is_healthy(every, time.time())
                 text = "ok\n" if healthy else f"no round succeeds: {status.problem}\n"
                 self._answer(200 if healthy else 503, "text/plain; charset=utf-8", text.encode())
             else:

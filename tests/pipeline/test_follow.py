@@ -23,10 +23,11 @@ from rich.console import Console
 from pipeline import follow as following
 from pipeline.cli import main
 from pipeline.config import Config
-from pipeline.follow import Rhythm, Status, describe, follow, follow_until_stopped, seconds_of
+from pipeline.follow import Rhythm, follow, follow_until_stopped, seconds_of
 from pipeline.places import dataset_at
 from pipeline.reading import open_dataset
 from pipeline.run import Request, Result
+from pipeline.status import Status, describe
 from schemas.errors import ContractMismatch, StorageFailed, UsageError
 from tests.pipeline.conftest import staged
 from transforms.read.source import Cursor, Polled
@@ -178,7 +179,7 @@ def test_other_lengths_are_refused(text: str) -> None:
 def test_metrics_and_health_are_served() -> None:
     health = pytest.importorskip("pipeline.health", reason="needs the extra metrics")
     status = Status(round=2, articles=7)
-    with health.served(status, Rhythm(60.0), "127.0.0.1:0") as port:
+    with health.served(status, 60.0, "127.0.0.1:0") as port:
         text = fetched(port, "/metrics")[1]
         assert "copydesk_articles_total 7.0" in text
         assert "copydesk_rounds_total 2.0" in text
@@ -187,7 +188,7 @@ def test_metrics_and_health_are_served() -> None:
         assert "copydesk_sources_away 1.0" in fetched(port, "/metrics")[1]
         assert fetched(port, "/healthz") == (503, "no round succeeds: disk full\n")
         assert fetched(port, "/else")[0] == 404
-        with pytest.raises(UsageError, match=str(port)), health.served(status, Rhythm(60.0), str(port)):
+        with pytest.raises(UsageError, match=str(port)), health.served(status, 60.0, str(port)):
             pass
 
 
@@ -195,7 +196,7 @@ def test_a_client_that_asks_for_nothing_is_hung_up_on(monkeypatch: pytest.Monkey
     health = pytest.importorskip("pipeline.health", reason="needs the extra metrics")
     monkeypatch.setattr(health, "_SECONDS", 0.05)
     with (
-        health.served(Status(), Rhythm(60.0), "127.0.0.1:0") as port,
+        health.served(Status(), 60.0, "127.0.0.1:0") as port,
         socket.create_connection(("127.0.0.1", port), timeout=10) as silent,
     ):
         assert silent.recv(1) == b""

@@ -24,8 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import load_config
-from pipeline.follow import Rhythm, Status, follow
+from pipeline.follow import Rhythm, follow
 from pipeline.run import Request
+from pipeline.status import Status
 from tests.quality.daily import ids, run
 from tests.quality.measure import Figures, articles, rows_of, scorer, write_rows
 
