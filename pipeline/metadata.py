@@ -63,7 +63,7 @@ def unmatched(known: Mapping[str, Known], uris: Iterable[str]) -> list[str]:
 def _rows(path: Path) -> Iterator[Mapping[str, str | None]]:
     with path.open(encoding="utf-8-sig", newline="") as source:
         if path.suffix.lower() == ".csv":
-            rows = csv.DictReader(source)
+            rows = csv.DictReader(source, strict=True)
             twice = [name for name, times in Counter(rows.fieldnames or ()).items() if times > 1]
             if twice:
                 raise ConfigError(f"{path}: the column {twice[0]!r} stands there twice")

@@ -87,6 +87,7 @@ def test_a_configuration_that_does_not_fit_names_the_key(
         ("m.csv", "file,outlet\na.txt,Example\na.txt,Other\n", "row 2"),
         ("m.csv", "outlet\nExample\n", "row 1"),
         ("m.csv", "file,outlet,outlet\na.txt,Example,Other\n", "'outlet' stands there twice"),
+        ("m.csv", 'file,outlet\n"a.txt,Example\nb.txt,Other\n', "cannot be read"),
         ("M.CSV", "file,colour\na.txt,red\n", "colour"),
         ("m.jsonl", '{"file": "a.txt", "colour": "red"}\n', "colour"),
         ("m.jsonl", "[1]\n", "not an object"),
@@ -150,6 +151,8 @@ def test_extract_takes_any_id_and_gives_a_row_for_every_row(tmp_path: Path) -> N
     assert [(row["id"], bool(row["text"])) for row in rows] == [("0", True), ("1", False)]
     assert "missing_text" in rows[1]["error"]
     assert set(rows[1]) - {"error"} == set(rows[0])
-    assert main(["extract", str(manifest), "--output", str(tmp_path / "nowhere/p.jsonl")]) == 2
+    for place in (tmp_path / "nowhere/p.jsonl", tmp_path, manifest):
+        assert main(["extract", str(manifest), "--output", str(place)]) == 2
+    assert '"id": 0' in manifest.read_text()
     manifest.write_text('{"id": 1, "html": ""}\n')
     assert main(["extract", str(manifest), "--output", str(predictions)]) == 2
