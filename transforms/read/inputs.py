@@ -132,8 +132,10 @@ def plan_inputs(
     items, unknown = items_of(found.values(), known, split_bytes)
     fingerprint = [(uri, found[uri].size_in_bytes, found[uri].last_updated_in_seconds) for uri in sorted(found)]
     if stdin:
-        items = (*items, *stdin_items(stdin, split_bytes))
-        fingerprint.append((f"{STDIN_NAME}:{stdin.stem}", stdin.stat().st_size, 0.0))
+        size = stdin.stat().st_size
+        items = (*items, *(stdin_items(stdin, split_bytes) if size else ()))
+        refused += [Refused(STDIN_NAME, RejectReason.EMPTY, "no records")] * (not size)
+        fingerprint.append((f"{STDIN_NAME}:{stdin.stem}", size, 0.0))
     return Plan(items, (*refused, *unknown), tuple(fingerprint))
 
 
