@@ -90,7 +90,9 @@ def run_command(
         more = f" and {len(result.unmatched) - 1} more" if len(result.unmatched) > 1 else ""
         typer.echo(f"copydesk: {metadata}: no input is called {result.unmatched[0]}{more}", err=True)
     for outlet in result.unknown_outlets:
-        typer.echo(f'copydesk: {config}: [clean.outlets."{outlet}"]: no article of this run is of that outlet', err=True)
+        typer.echo(
+            f'copydesk: {config}: [clean.outlets."{outlet}"]: no article of this run is of that outlet', err=True
+        )
     if result.manifest is None:
         typer.echo("copydesk: nothing to read, nothing done", err=True)
     elif as_json:

@@ -26,6 +26,7 @@ from pipeline.cli import main
         (["run", "article.txt", "--output", "store://bucket/out"], "store:/"),
         (["run", "article.txt", "--output", "out\udcff"], "not UTF-8"),
         (["run", "", "--output", "out"], "is empty"),
+        (["run", "https://north.example/page", "--output", "out"], "feed+https://"),
         (["run", ".", "--output", "out"], "holds OUT"),
         (["run", "article.txt", "*", "--output", "out"], "holds OUT"),
         (["run", "../*/", "--output", "out/of/news"], "holds OUT"),

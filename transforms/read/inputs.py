@@ -182,6 +182,8 @@ def found_files(argument: str, *, must_be: bool = True) -> Iterator[FileMetadata
     if "://" not in argument or argument.startswith(_LOCAL):
         yield from _match_local(argument.removeprefix(_LOCAL))
         return
+    if argument.startswith(("http://", "https://")):
+        raise UsageError(f"{argument}: pages are not fetched one by one: name a feed+https://… or sitemap+https://…")
     try:
         patterns = [argument] if any(c in argument for c in "*?[") else [argument, argument.rstrip("/") + "/**"]
         results = FileSystems.match(patterns)
