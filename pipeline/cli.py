@@ -75,10 +75,12 @@ def run_command(
     from pipeline.iceberg import publish
     from pipeline.metadata import read_metadata
     from pipeline.places import dataset_at
+    from pipeline.polling import refuse_own
     from pipeline.report import Progress, print_run
     from pipeline.run import Request, run
 
     options, known = load_config(config), read_metadata(metadata)
+    refuse_own(inputs, output)
     request = Request(inputs, output, options, known, runner, workers, tuple(_BEAM_FLAGS), fresh_memory, rebuild)
     with Progress(Console(stderr=True)).live() as progress:
         result = run(request, progress)
@@ -88,7 +90,9 @@ def run_command(
         more = f" and {len(result.unmatched) - 1} more" if len(result.unmatched) > 1 else ""
         typer.echo(f"copydesk: {metadata}: no input is called {result.unmatched[0]}{more}", err=True)
     for outlet in result.unknown_outlets:
-        typer.echo(f'copydesk: {config}: [clean.outlets."{outlet}"]: no article is of that outlet', err=True)
+        typer.echo(
+            f'copydesk: {config}: [clean.outlets."{outlet}"]: no article of this run is of that outlet', err=True
+        )
     if result.manifest is None:
         typer.echo("copydesk: nothing to read, nothing done", err=True)
     elif as_json:
@@ -115,9 +119,11 @@ def follow_command(
     """Add what SOURCE has that is new to OUT, again and again, until SIGTERM or Ctrl-C."""
     from pipeline.config import load_config
     from pipeline.follow import Rhythm, follow_until_stopped, seconds_of
+    from pipeline.polling import refuse_own
     from pipeline.run import Request
 
     rhythm = Rhythm(seconds_of(every), rounds)
+    refuse_own(sources, output)
     request = Request(sources, output, load_config(config), {}, runner, workers, tuple(_BEAM_FLAGS))
     follow_until_stopped(request, rhythm, Console(stderr=True), metrics)
 
@@ -140,8 +146,10 @@ def stream_command(
     """Add what SOURCE has that is new to OUT by one unbounded job on an engine, until SIGTERM or Ctrl-C."""
     from pipeline.config import load_config
     from pipeline.follow import seconds_of
+    from pipeline.polling import refuse_own
     from pipeline.stream import Stream, stream_until_stopped
 
+    refuse_own(sources, output)
     lengths = (seconds_of(every, "--every"), seconds_of(lateness, "--lateness"))
     stream = Stream(sources, output, load_config(config), runner, tuple(_BEAM_FLAGS), *lengths)
     stream_until_stopped(stream, Console(stderr=True))

@@ -303,7 +303,12 @@ class Dataset:
     def _is_shown(self, number: int) -> bool:
         return shown(self.root) == number
 
-    def _prepare(self) -> None:
+    def refuse_strange(self) -> None:
+        """See that the place is a dataset, or can become one.
+
+        Raises:
+          UsageError: it is a file, or holds something else.
+        """
         known = {"current", "snapshots", "manifests", "data", "state", "staging", "iceberg"}
         if self.root.exists() and not self.root.is_dir():
             raise UsageError(f"{self.root}: is not a folder")
@@ -312,6 +317,9 @@ class Dataset:
             raise UsageError(
                 f"{self.root}: holds {strangers[0]!r} and is no Copydesk dataset: choose an empty or new folder"
             )
+
+    def _prepare(self) -> None:
+        self.refuse_strange()
         try:
             for name in ("snapshots", "manifests", "data", "state", "staging"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)

@@ -157,6 +157,7 @@ def _trial(place: Path) -> Iterator[Path]:
 def _dataset(out: Path) -> str:
     dataset = dataset_at(out)
     if not dataset.manifests.numbers():
+        dataset.refuse_strange()
         return f"{dataset.name}: none yet"
     health = verify(out)
     if health.problems:

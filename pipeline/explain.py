@@ -36,6 +36,7 @@ def explain_article(output: Path, article: str) -> Facts:
       UsageError: no such article.
     """
     row = _article(output, article)
+    article = row["article_id"]
     row["text"] = row["text"].split("\n", 1)[0]
     pairs = _rows(output, "pairs", (ds.field("left_id") == article) | (ds.field("right_id") == article))
     return {
@@ -89,9 +90,9 @@ def explain_pair(output: Path, left: str, right: str) -> Facts:
     Raises:
       UsageError: one of them is not there, or both are one.
     """
+    left, right = sorted((left.lower(), right.lower()))
     if left == right:
         raise UsageError(f"{left}: the same article twice; a pair has two")
-    left, right = sorted((left, right))
     a, b = _article(output, left), _article(output, right)
     config, whose = _thresholds(output)
     found = _rows(output, "pairs", (ds.field("left_id") == left) & (ds.field("right_id") == right))
@@ -127,7 +128,13 @@ def _why_no_pair(quote_words: int, *, together: bool) -> str:
 
 
 def explain_line(output: Path, text: str) -> Facts:
-    """Where a line was taken out, by which rules, and where it was left in a text."""
+    """Where a line was taken out, by which rules, and where it was left in a text.
+
+    Raises:
+      UsageError: the text is empty, or no Unicode.
+    """
+    if not text.strip() or text != text.encode(errors="ignore").decode():
+        raise UsageError("explain line: needs a part of a line, as UTF-8")
     table = read_rows(output, "removed")
     hits = table.filter(pc.match_substring(table["text"], text, ignore_case=True)).sort_by("article_id")
     kept = read_rows(output, "articles", ["article_id", "outlet", "text"])
@@ -191,7 +198,7 @@ def _article(output: Path, article: str) -> Facts:
         parse_id(article)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    row = _one(output, "articles", "article_id", article)
+    row = _one(output, "articles", "article_id", article.lower())
     if row is None:
         raise UsageError(f"{article}: no such article in {output / 'current'}")
     return row

@@ -45,11 +45,14 @@ def extract(
       how many rows came in, and how many went out empty.
 
     Raises:
-      UsageError: the manifest cannot be read, a row has no id or neither html nor text, or two share an id.
+      UsageError: the manifest cannot be read, a row has no id or neither html nor text, or two share an id; or the
+        output would take the manifest's place, or cannot be a file.
     """
     rows = _manifest_rows(manifest)
     if not output.absolute().parent.is_dir():
         raise UsageError(f"{output}: its folder does not exist")
+    if output.is_dir() or (output.exists() and output.samefile(manifest)):
+        raise UsageError(f"{output}: is a folder, or the manifest itself: choose another file to write")
     errors: dict[str, str] = {}
     blocks = list(_parsed_blocks(_raw_rows(rows, manifest.parent, reading, errors), options, errors))
     memory = MEMORY.empty_table()

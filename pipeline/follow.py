@@ -154,6 +154,6 @@ def seconds_of(text: str, option: str = "--every") -> float:
         seconds = float(text.removesuffix(unit)) * {"m": 60, "h": 3600}.get(unit, 1)
     except ValueError as error:
         raise UsageError(f"{option} {text}: write 60s, 5m or 1h") from error
-    if not 0 <= seconds < float("inf"):
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
         raise UsageError(f"{option} {text}: write 60s, 5m or 1h")
     return seconds

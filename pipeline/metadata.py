@@ -6,6 +6,7 @@ CSV (with a header) or JSONL, a row a file: `source_uri` (the whole path or URI)
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -61,8 +62,12 @@ def unmatched(known: Mapping[str, Known], uris: Iterable[str]) -> list[str]:
 
 def _rows(path: Path) -> Iterator[Mapping[str, str | None]]:
     with path.open(encoding="utf-8-sig", newline="") as source:
-        if path.suffix == ".csv":
-            yield from csv.DictReader(source)
+        if path.suffix.lower() == ".csv":
+            rows = csv.DictReader(source, strict=True)
+            twice = [name for name, times in Counter(rows.fieldnames or ()).items() if times > 1]
+            if twice:
+                raise ConfigError(f"{path}: the column {twice[0]!r} stands there twice")
+            yield from rows
             return
         for line in source:
             if line.strip():

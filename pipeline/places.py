@@ -15,8 +15,14 @@ def dataset_at(output: Path) -> Dataset:
     """The dataset of an OUT argument, which need not exist yet.
 
     Raises:
-      UsageError: it is on a kind of store that cannot be committed to, or the client is not installed.
+      UsageError: it is on a kind of store that cannot be committed to, the client is not installed, or the tables
+        could not hold its name.
     """
+    try:
+        str(output).encode()
+    except UnicodeEncodeError as error:
+        name = os.fsencode(output).decode("utf-8", "backslashreplace")
+        raise UsageError(f"{name}: the name is not UTF-8: choose another OUT") from error
     uri = _SCHEME.fullmatch(str(output))  # a path holds one slash of two
     if uri is None:
         return Dataset(Path(os.path.normpath(output.absolute())))

@@ -1,5 +1,7 @@
 """What a run is to read: its files as they are, and what its sources have that no run before has committed."""
 
+import glob
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +10,8 @@ from typing import NamedTuple
 import orjson
 
 from pipeline.metadata import Known
-from schemas.errors import RejectReason, SourceAway
+from pipeline.places import dataset_at
+from schemas.errors import RejectReason, SourceAway, UsageError
 from transforms.read.inputs import STDIN, Plan, ReadOptions, Refused, WorkItem, plan_inputs
 from transforms.read.source import Cursor, Polled, Source
 from transforms.read.sources import is_read_once, source_of
@@ -42,6 +45,40 @@ def open_sources(
     """
     asked = dict.fromkeys(inputs)  # of standard input given twice one would have the lines that the other lacks
     return [source_of(each, options, known) for each in asked if following or not is_read_once(each)]
+
+
+def refuse_own(inputs: Sequence[str], output: Path) -> None:
+    """See that no run will read what runs on its dataset wrote.
+
+    Raises:
+      UsageError: OUT lies in an input, where it is not hidden, or an input in OUT; or an input has no name.
+    """
+    if "" in inputs:
+        raise UsageError("an INPUT is empty: is a variable of the shell not set?")
+    dataset = dataset_at(output)
+    out = Path(os.path.realpath(dataset.root))
+    for argument in filter(is_read_once, inputs):
+        local = argument.removeprefix("file://")
+        if "://" in local:
+            if f"{dataset.name}/".startswith(f"{local.rstrip('/')}/"):
+                raise _holding(argument, output)
+            continue
+        found = [local] if os.path.lexists(local) else glob.glob(local, recursive=True)  # noqa: PTH207 -- any pattern
+        folders = {os.path.realpath(each) for each in found if os.path.isdir(each)}  # noqa: PTH112 -- of many files
+        if any(_holds(Path(folder), out) for folder in folders):
+            raise _holding(argument, output)
+        folders |= {os.path.realpath(folder) for folder in {os.path.dirname(each) for each in found} - folders}  # noqa: PTH120 -- likewise
+        if any(Path(folder).is_relative_to(out) for folder in folders):
+            raise UsageError(f"{argument}: lies in OUT, {output}: a run does not read what runs on OUT wrote")
+
+
+def _holds(folder: Path, out: Path) -> bool:
+    """Whether who reads a folder comes upon OUT: what is hidden is passed over."""
+    return out.is_relative_to(folder) and not any(part.startswith(".") for part in out.relative_to(folder).parts)
+
+
+def _holding(argument: str, output: Path) -> UsageError:
+    return UsageError(f"{argument}: holds OUT, {output}: choose an OUT beside it, or name what is to be read")
 
 
 def ask(  # noqa: PLR0913, PLR0917 -- what a request holds

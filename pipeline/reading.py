@@ -72,11 +72,18 @@ def table_folder(root: Path, table: str) -> Path:
 def read_rows(
     root: Path, table: str, columns: Sequence[str] | None = None, where: ds.Expression | None = None
 ) -> pa.Table:
-    """Rows of a table of the current snapshot; columns and tables that an older contract lacked are empty."""
+    """Rows of a table of the current snapshot; columns and tables that an older contract lacked are empty.
+
+    Raises:
+      ContractMismatch: a file is damaged.
+    """
     if not table_folder(root, table).exists():
         return TABLES[table].schema.empty_table().select(columns or TABLES[table].schema.names)
-    files = ds.dataset(table_folder(root, table), schema=TABLES[table].schema, format="parquet")
-    return files.to_table(columns=None if columns is None else list(columns), filter=where)
+    try:
+        files = ds.dataset(table_folder(root, table), schema=TABLES[table].schema, format="parquet")
+        return files.to_table(columns=None if columns is None else list(columns), filter=where)
+    except (OSError, pa.ArrowException) as error:
+        raise ContractMismatch(f"{error}: `copydesk snapshots OUT verify` says what is damaged") from error
 
 
 def is_all_there(root: Path, manifest: Manifest) -> bool:

@@ -72,7 +72,7 @@ def stage_of(scratch: Path) -> str:
 def print_run(console: Console, manifest: Manifest, output: Path, *, repeated: bool) -> None:
     """What the run did, the largest stories, and how to go on from there."""
     if repeated:
-        console.print(f"Nothing to do: snapshot {manifest.snapshot} was made from the same inputs and configuration.")
+        console.print(f"Nothing to do: nothing is new. How snapshot {manifest.snapshot}, the newest, was made:")
     counts = manifest.summary
     facts = Table.grid(padding=(0, 2))
     facts.add_row("articles read", f"{counts['articles_read']:,}")

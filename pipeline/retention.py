@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from schemas.errors import UsageError
 
+_MOST_DAYS = 36_500.0  # clocks count no further back than to year 1
+
 
 @dataclass(frozen=True)
 class Retention:
@@ -18,8 +20,8 @@ class Retention:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        if self.keep < 1 or self.days < 0 or self.grace_hours < 0:
-            raise UsageError("--keep must be 1 or more, --days and --grace 0 or more")
+        if self.keep < 1 or not (0 <= self.days <= _MOST_DAYS and 0 <= self.grace_hours <= 24 * _MOST_DAYS):
+            raise UsageError("--keep must be 1 or more, --days and --grace from 0 to a hundred years")
 
 
 def expired(

@@ -24,11 +24,24 @@ from pipeline.cli import main
         (["run", "article.txt", "--output", "out", "--runner", "portable"], "--job_endpoint"),
         (["run", "article.txt", "--output", "out", "--workers", "0"], "--workers"),
         (["run", "article.txt", "--output", "store://bucket/out"], "store:/"),
+        (["run", "article.txt", "--output", "out\udcff"], "not UTF-8"),
+        (["run", "", "--output", "out"], "is empty"),
+        (["run", "https://north.example/page", "--output", "out"], "feed+https://"),
+        (["run", ".", "--output", "out"], "holds OUT"),
+        (["run", "article.txt", "*", "--output", "out"], "holds OUT"),
+        (["run", "../*/", "--output", "out/of/news"], "holds OUT"),
+        (["follow", ".", "--output", "out", "--rounds", "1"], "holds OUT"),
+        (["stream", ".", "--output", "out", "--runner", "PrismRunner"], "holds OUT"),
+        (["run", "out/data/**/*.parquet", "--output", "out"], "lies in OUT"),
+        (["run", "article.txt", "out/data/a.parquet", "--output", "linked"], "lies in OUT"),
+        (["follow", "article.txt", "--output", "out", "--every", "1e300"], "1e300"),
         (["run", "article.txt", "--output", "out", "--config", "nowhere.toml"], "nowhere.toml"),
         (["extract", "nowhere.jsonl", "--output", "p.jsonl"], "nowhere.jsonl"),
         (["snapshots", "nowhere"], "copydesk run"),
         (["explain", "article", "nowhere", "0"], "nowhere"),
         (["explain", "word", "out"], "word"),
+        (["snapshots", "out", "gc", "--days", "nan"], "--days"),
+        (["snapshots", "out", "gc", "--grace", "1e12"], "--grace"),
     ],
 )
 def test_what_cannot_be_meant_is_named_and_exits_2(
@@ -36,6 +49,9 @@ def test_what_cannot_be_meant_is_named_and_exits_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("article.txt").write_text("Headline\n\nBody of the article.")
+    Path("out/data").mkdir(parents=True)
+    Path("out/data/a.parquet").write_bytes(b"")
+    Path("linked").symlink_to("out")
     assert main(words) == 2
     shown = capsys.readouterr()
     assert named in shown.err
@@ -71,6 +87,9 @@ def test_a_configuration_that_does_not_fit_names_the_key(
     [
         ("m.csv", "file,outlet\na.txt,Example\na.txt,Other\n", "row 2"),
         ("m.csv", "outlet\nExample\n", "row 1"),
+        ("m.csv", "file,outlet,outlet\na.txt,Example,Other\n", "'outlet' stands there twice"),
+        ("m.csv", 'file,outlet\n"a.txt,Example\nb.txt,Other\n', "cannot be read"),
+        ("M.CSV", "file,colour\na.txt,red\n", "colour"),
         ("m.jsonl", '{"file": "a.txt", "colour": "red"}\n', "colour"),
         ("m.jsonl", "[1]\n", "not an object"),
         ("m.jsonl", '{"file": "a.txt", "date_published": 20220207}\n', "must be text"),
@@ -133,6 +152,8 @@ def test_extract_takes_any_id_and_gives_a_row_for_every_row(tmp_path: Path) -> N
     assert [(row["id"], bool(row["text"])) for row in rows] == [("0", True), ("1", False)]
     assert "missing_text" in rows[1]["error"]
     assert set(rows[1]) - {"error"} == set(rows[0])
-    assert main(["extract", str(manifest), "--output", str(tmp_path / "nowhere/p.jsonl")]) == 2
+    for place in (tmp_path / "nowhere/p.jsonl", tmp_path, manifest):
+        assert main(["extract", str(manifest), "--output", str(place)]) == 2
+    assert '"id": 0' in manifest.read_text()
     manifest.write_text('{"id": 1, "html": ""}\n')
     assert main(["extract", str(manifest), "--output", str(predictions)]) == 2

@@ -40,6 +40,12 @@ def test_a_damaged_dataset_fails_with_the_way_back(
     assert "rollback 1" in shown
 
 
+def test_a_place_that_no_run_would_take_fails(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "holds 'notes.txt'" in failed(tmp_path)["dataset"]
+    assert "is not a folder" in failed(tmp_path / "notes.txt")["dataset"]
+
+
 def _links_twice(*_: Any) -> None:
     return None
 

@@ -122,3 +122,17 @@ def test_people_read_the_same(out: Path, articles: dict[str, Record], capsys: py
     assert members < said.index(articles["a1"]["article_id"], members) < second
     assert members < said.index("Quill", members) < second
     assert said.index(articles["a3"]["story_id"], second) > second
+
+
+def test_ids_may_be_in_capitals_and_a_line_must_be_text(
+    out: Path, articles: dict[str, Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    article, other = (articles[name]["article_id"] for name in ("a0", "a1"))
+    assert main(["explain", "article", str(out), article.upper(), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["story_members"][0]["article_id"] == other
+    assert main(["explain", "pair", str(out), article, other.upper()]) == 0
+    assert main(["explain", "pair", str(out), article, article.upper()]) == 2
+    assert "the same article twice" in capsys.readouterr().err
+    for text in ("", "\udcff"):
+        assert main(["explain", "line", str(out), text]) == 2
+    assert "a part of a line" in capsys.readouterr().err

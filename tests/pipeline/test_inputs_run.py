@@ -70,8 +70,10 @@ def test_articles_come_by_standard_input(
     lines = tmp_path / "lines"
     lines.write_text("".join(json.dumps(record) + "\n" for record in records[:5]) + "{broken\n")
     run = ["run", "-", "--output", str(tmp_path / "out"), "--json"]
-    for repeated in (False, True):
-        with lines.open() as stdin, monkeypatch.context() as patch:
+    nothing = tmp_path / "nothing"
+    nothing.touch()
+    for given, repeated in ((lines, False), (lines, True), (nothing, True)):
+        with given.open() as stdin, monkeypatch.context() as patch:
             patch.setattr("sys.stdin", stdin)
             assert main(run) == 0
         assert json.loads(capsys.readouterr().out)["repeated"] is repeated

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.places import dataset_at
 from pipeline.resolve import resolve
-from schemas.errors import UsageError
+from schemas.errors import ContractMismatch, UsageError
 from schemas.files import DataFile
 from schemas.ids import format_id
 from schemas.tables import ALIASES
@@ -51,6 +51,14 @@ def test_an_id_that_is_live_again_is_itself(tmp_path: Path) -> None:
 def test_of_several_merges_of_one_id_the_latest_counts(tmp_path: Path) -> None:
     out = publish(tmp_path / "out", [B], [(A, B, 7), (A, C, 2)])
     assert resolve(out, A)["id"] == B
+
+
+def test_a_damaged_table_is_named_with_the_way_back(tmp_path: Path) -> None:
+    out = publish(tmp_path / "out", [C], [])
+    for path in out.glob("data/*/a.parquet"):
+        path.write_bytes(b"junk")
+    with pytest.raises(ContractMismatch, match=r"verify` says what is damaged"):
+        resolve(out, C)
 
 
 @pytest.mark.parametrize(("wanted", "says"), [(A, f"{B}, which it became"), (D, "was ever"), ("x", "not an id")])

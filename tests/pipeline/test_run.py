@@ -108,11 +108,12 @@ def test_every_copy_lies_in_one_story(out: Path) -> None:
 
 
 def test_the_same_run_again_does_nothing_and_says_so(
-    out: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+    out: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = hashes(out)
-    assert main(["run", str(folder / "articles.jsonl"), "--output", str(out)]) == 0
-    assert "Nothing to do" in capsys.readouterr().out
+    for nothing_new in (folder / "articles.jsonl", tmp_path):  # the second is empty
+        assert main(["run", str(nothing_new), "--output", str(out)]) == 0
+        assert "Nothing to do: nothing is new" in capsys.readouterr().out
     assert hashes(out) == before
     assert [path.name for path in (out / "manifests").glob("*.json")] == ["000001.json"]
 

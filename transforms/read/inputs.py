@@ -133,8 +133,10 @@ def plan_inputs(
     items, unknown = items_of(found.values(), known, split_bytes)
     fingerprint = [(uri, found[uri].size_in_bytes, found[uri].last_updated_in_seconds) for uri in sorted(found)]
     if stdin:
-        items = (*items, *stdin_items(stdin, split_bytes))
-        fingerprint.append((f"{STDIN_NAME}:{stdin.stem}", stdin.stat().st_size, 0.0))
+        size = stdin.stat().st_size
+        items = (*items, *(stdin_items(stdin, split_bytes) if size else ()))
+        refused += [Refused(STDIN_NAME, RejectReason.EMPTY, "no records")] * (not size)
+        fingerprint.append((f"{STDIN_NAME}:{stdin.stem}", size, 0.0))
     return Plan(items, (*refused, *unknown), tuple(fingerprint))
 
 
@@ -182,6 +184,8 @@ def found_files(argument: str, *, must_be: bool = True) -> Iterator[FileMetadata
     if "://" not in argument or argument.startswith(_LOCAL):
         yield from _match_local(argument.removeprefix(_LOCAL))
         return
+    if argument.startswith(("http://", "https://")):
+        raise UsageError(f"{argument}: pages are not fetched one by one: name a feed+https://… or sitemap+https://…")
     try:
         patterns = [argument] if any(c in argument for c in "*?[") else [argument, argument.rstrip("/") + "/**"]
         results = FileSystems.match(patterns)
