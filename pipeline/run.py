@@ -38,11 +38,11 @@ from pipeline.polling import Asked, ask, open_sources, reads_stdin
 from pipeline.rebuild import differences, left_behind, published_labels
 from schemas.blocks import REJECTED, load
 from schemas.contract import CONTRACT_VERSION
-from schemas.errors import CommitConflict, ContractMismatch
+from schemas.errors import CommitConflict, ConfigError, ContractMismatch
 from schemas.ids import stable_hash
 from schemas.spared import SPARED
 from schemas.state import EarlierRuns
-from schemas.tables import ALIASES, ARTICLES
+from schemas.tables import ALIASES, ARTICLES, STORIES
 from transforms.read.inputs import Plan, Refused
 from transforms.read.source import Cursor, Source
 from transforms.read.stdin import spool_stdin
@@ -136,6 +136,7 @@ def _run_once(request: Request, watch: Callable[[Attempt], Any] | None, stdin: P
             return result
         if base and not request.rebuild:
             _refuse_damaged(dataset, base)
+            _refuse_to_drop_stories(dataset, base, request.config)
         earlier = EarlierRuns(run=attempt.base + 1)
         kept = beginning(attempt.base + 1, request.config)
         if watch:
@@ -236,6 +237,19 @@ def _refuse_damaged(dataset: Dataset, base: Manifest) -> None:
             f"{dataset.name}: files of snapshot {base.snapshot} are gone or cut short: "
             f"`copydesk snapshots {dataset.name} verify` names them and the way back; "
             "--rebuild makes a dataset of its inputs alone"
+        )
+
+
+def _refuse_to_drop_stories(dataset: Dataset, base: Manifest, config: Config) -> None:
+    """See that no published story would go without an alias, and take its id with it.
+
+    Raises:
+      ConfigError: stories are switched off for a dataset that has some.
+    """
+    if base.rows(STORIES.name) and not config.stories.enabled:
+        raise ConfigError(
+            f"{dataset.name}: has stories, whose ids are to stay, and stories.enabled is false: leave it true, use "
+            "another OUT, or make the dataset anew without stories by --rebuild"
         )
 
 

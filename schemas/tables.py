@@ -54,7 +54,8 @@ ARTICLES = Table(
             4,
             "story_score",
             pa.float32(),
-            "Mean similarity of the article's copy to the rest of its story; 1 when alone.",
+            "Mean similarity of the article's copy to the rest of its story; 1 when alone. As of the run that last "
+            "wrote the row: articles that join the story later do not change it.",
         ),
         Column(
             5,
@@ -111,7 +112,8 @@ ARTICLES = Table(
             27,
             "story_runner_up_id",
             pa.string(),
-            "The other story that the article's copy is linked to most; null when it has no link to any.",
+            "The other story that the article's copy is linked to most; null when it has no link to any. As of the run "
+            "that last wrote the row: it may be an alias since, also of the article's own story.",
         ),
         Column(
             28,
@@ -249,7 +251,8 @@ PAIRS = Table(
             3,
             "relation",
             pa.string(),
-            "same, abridged, version, embedded (copies) or quotes (a shared run of 25 words or more).",
+            "same, abridged, version, embedded (copies) or quotes (a shared run of 25 words or more), as the copies "
+            "were when the two were compared; copy_id of `articles` says how they are.",
             False,
         ),
         Column(4, "score", pa.float32(), "What clustering uses, 0 to 1.", False),
@@ -332,7 +335,14 @@ ALIASES = Table(
     "aliases",
     "One row for each id of a copy or story that was merged into another; follow them until there is none.",
     (
-        Column(1, "alias_id", pa.string(), "The id that is gone; no copy or story will ever carry it again.", False),
+        Column(
+            1,
+            "alias_id",
+            pa.string(),
+            "The id that is gone; no copy or story carries it again, unless its articles come back "
+            "after a rebuild without them.",
+            False,
+        ),
         Column(2, "kind", pa.string(), "copy or story.", False),
         Column(3, "id", pa.string(), "The older copy or story that it was merged into.", False),
         Column(4, "snapshot", pa.int32(), "The snapshot that merged them.", False),

@@ -63,11 +63,14 @@ def clean(rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_arrays([filled(field) for field in blocks.CLEAN], schema=blocks.CLEAN)
 
 
-def alone(ids: list[int], copy_of: Mapping[int, int] = MappingProxyType({})) -> pa.Table:
+NONE: Mapping[int, int] = MappingProxyType({})
+
+
+def alone(ids: list[int], copy_of: Mapping[int, int] = NONE, name_of: Mapping[int, int] = NONE) -> pa.Table:
     """Copy labels: the copy's id is ten times that of the article that speaks for it, the article itself by default."""
     ids = sorted(ids)
     speaks = [copy_of.get(i, i) for i in ids]
-    columns = [ids, [10 * i for i in speaks], speaks, [None] * len(ids), [None] * len(ids), [None] * len(ids)]
+    columns = [ids, [name_of.get(i, 10 * i) for i in speaks], speaks, *[[None] * len(ids)] * 3]
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, blocks.COPY_LABELS, strict=True)], blocks.COPY_LABELS)
 
 
@@ -169,6 +172,7 @@ class Dataset:
         self.folder, self.kept = folder, NOTHING_KEPT
         self.catalog = blocks.empty(blocks.CATALOG)
         self.copy_of: dict[int, int] = {}
+        self.name_of: dict[int, int] = {}  # ids of copies by who speaks for them
         self.labels = blocks.empty(blocks.STORY_LABELS)
 
     def expire(self, article: int) -> None:
@@ -182,7 +186,7 @@ class Dataset:
         ref, new = stored_block(rows, self.folder)
         self.catalog = pa.concat_tables([self.catalog, new]).sort_by("article_id").combine_chunks()
         article = self.catalog["article_id"].to_pylist()
-        copies = alone(article, self.copy_of)
+        copies = alone(article, self.copy_of, self.name_of)
         labels, similar = label_window(copies, self.catalog, [ref], self.kept, StoryOptions())
         assert labels["copy_id"].to_pylist() == sorted(set(copies["copy_id"].to_pylist()))
         self.labels = labels
@@ -295,3 +299,15 @@ def test_a_story_of_which_nothing_is_stored_keeps_one_lead(tmp_path: Path) -> No
         dataset.expire(article)
     dataset.copy_of[7] = 2
     assert dataset.run([SECOND]) == before | {7: before[1]}
+
+
+def test_a_copy_that_keeps_its_id_but_not_who_spoke_for_it_is_no_longer_the_story_that_was_named_after_it(
+    tmp_path: Path,
+) -> None:
+    dataset = Dataset(tmp_path)
+    dataset.copy_of[5] = 1
+    before = dataset.run([ARTICLES[0], ARTICLES[4]])
+    dataset.copy_of, dataset.name_of = {}, {1: 50, 5: 10}  # the two are parted, and the other one keeps the id
+    after = dataset.run([ARTICLES[5]])
+    assert after[1] == before[1]
+    assert len(set(after.values())) == 3

@@ -188,6 +188,17 @@ def test_what_its_story_alone_keeps_open_is_compared_no_longer(blocks_of: Blocks
         assert match_blocks(copy, OPTIONS, str(tmp_path), kept._replace(news=news))["score"].to_pylist() == found
 
 
+def test_what_its_story_alone_keeps_open_is_compared_once_more_when_it_is_signed_anew(
+    blocks_of: Blocks, prose: Prose, tmp_path: Path
+) -> None:
+    old = blocks_of([{"id": name, "date_published": DAY, "text": prose(ord(name))} for name in "ab"])
+    signed(old, NOTHING_KEPT, tmp_path)
+    known = keep(old, tmp_path)._replace(blocks=(), window=30 * DAY, news=40 * DAY)
+    new = blocks_of([{"id": "new", "text": prose(ord("a")) + "\n" + prose(1, 1)}])
+    found = match_blocks([*old, *new], OPTIONS, str(tmp_path), known).to_pylist()
+    assert [{pair["left"], pair["right"]} for pair in found] == [{stable_hash("test", name) for name in ("a", "new")}]
+
+
 def test_parts_that_other_stages_store_go_with_their_articles(
     blocks_of: Blocks, prose: Prose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -258,6 +258,20 @@ def test_with_stories_switched_off_no_article_has_one(
     assert main(["explain", "article", str(out), rows(out, "articles")[0]["article_id"]]) == 0
 
 
+def test_stories_are_not_switched_off_for_a_dataset_that_has_some(
+    records: list[Record], write_jsonl: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, out = tmp_path / "c.toml", tmp_path / "out"
+    config.write_text("[stories]\nenabled = false\n")
+    assert main(["run", str(write_jsonl(tmp_path / "a.jsonl", records[:3])), "--output", str(out)]) == 0
+    more = ["run", str(write_jsonl(tmp_path / "b.jsonl", records[3:5])), "--output", str(out), "--config", str(config)]
+    assert main(more) == 2
+    assert "whose ids are to stay" in capsys.readouterr().err
+    assert all(row["story_id"] for row in rows(out, "articles"))
+    assert main([*more, "--rebuild"]) == 0
+    assert {row["story_id"] for row in rows(out, "articles")} == {None}
+
+
 def test_a_headline_of_brackets_is_shown_as_it_is(
     records: list[Record], write_jsonl: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

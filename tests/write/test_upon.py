@@ -85,6 +85,18 @@ def test_a_kept_article_is_written_again_when_it_is_something_else_to_its_copy(t
     assert not found.stories.size
 
 
+@pytest.mark.parametrize(("then", "now"), [(None, 0.5), (0.25, 0.5), (0.5, None)])
+def test_a_kept_article_is_written_again_when_its_score_to_the_representative_is_another(
+    tmp_path: Path, then: float | None, now: float | None
+) -> None:
+    kept = upon(tmp_path, [kept_row(1, 11, 21, 0), kept_row(2, 11, 21, 0) | {"relation": 2, "similarity": then}])
+    order = labelled([(1, 11, 21, None), (2, 11, 21, 2)])
+    at = order.schema.get_field_index("similarity")
+    found = changes_of(order.set_column(at, "similarity", pa.array([None, now], pa.float32())), kept, micros(0))
+    assert found.relabelled.tolist() == [False, True]
+    assert found.copies.tolist() == [11]
+
+
 def test_stories_without_news_close_once_it_is_known_what_is_new(tmp_path: Path) -> None:
     rows = [kept_row(1, 11, 21, 0), kept_row(2, 12, 22, 40), kept_row(3, 13, 23, 10)]
     order = labelled([(1, 11, 21, None), (2, 12, 22, None), (3, 13, 23, None)])

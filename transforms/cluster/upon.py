@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.ids import is_among
+from schemas.ids import format_id, is_among, stable_hash
 from transforms.cluster import agglomerate, formats, similarity, stories
 from transforms.cluster.remembered import stored_pairs
 from transforms.cluster.spoken import UNKNOWN, Copies
@@ -130,13 +130,16 @@ def group_upon(
 def named(labels: pa.Table, label: Int64Array, story: Int64Array) -> tuple[pa.Table, Int64Array]:
     """Give stories that hold published ones the id of one of these, also where they are rivals; and that of each row.
 
-    Which of several stays is for `inherit` to say.
+    Which of several stays is for `inherit` to say. A story that came apart from a published one may be made of the
+    copies that this one was named after: it gets a name of its own.
     """
     made = labels["story_id"].to_numpy()
     kept = np.flatnonzero(story != UNKNOWN)
     known = np.full(len(label), UNKNOWN)
     known[label[kept]] = story[kept]
     name = np.where(known[label] != UNKNOWN, known[label], made)
+    taken = (known[label] == UNKNOWN) & is_among(made, np.unique(story[kept]))
+    name[taken] = [stable_hash("apart", format_id(each)) for each in made[taken].tolist()]
     old, first = np.unique(made, return_index=True)
     for column in ("story_id", "rival"):
         given = labels[column].combine_chunks()

@@ -186,14 +186,15 @@ def _ranks(catalog: StoredTable, kept: Kept) -> dict[str, Int64Array]:
     table = load(catalog.path)
     if not table.num_rows:
         return {}
-    met = _are_new(catalog, kept) | is_among(table["article_id"].to_numpy(), compared(kept)["article_id"].to_numpy())
+    met = is_among(table["article_id"].to_numpy(), compared(kept)["article_id"].to_numpy())
     block, names = factorise(table["block"])
-    sizes = dict.fromkeys(names, 0) | {ref.base: ref.rows for ref in kept.blocks}
+    held = {ref.base: ref.rows for ref in kept.blocks}
     row = table["row"].to_numpy()
     ranks = {}
     for name, members in zip(names, places_of(block, len(names)), strict=True):
-        ranks[name] = np.full(sizes[name] or members.size, -1, np.int64)
-        ranks[name][row[members]] = np.where(met[members], members, -1)
+        signed_now = name not in held  # new articles, and kept ones that no state block has: all are compared
+        ranks[name] = np.full(held.get(name, members.size), -1, np.int64)
+        ranks[name][row[members]] = np.where(signed_now | met[members], members, -1)
     return {ref.base: np.full(ref.rows, -1, np.int64) for ref in kept.blocks} | ranks
 
 

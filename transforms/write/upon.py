@@ -1,8 +1,8 @@
 """What a run changes of the rows that earlier runs wrote: few, in new copies of the few files that hold them.
 
-A kept article is written again only when its copy, its story or what it is to its copy changed; its other scores stay
-those of the run that last wrote it. A copy or story is written again when its articles changed, a story also when it is
-closed. Files are found by the date of the rows that change, and looked into by their ids.
+A kept article is written again only when its copy, its story or what it is to its copy changed; its scores in its story
+stay those of the run that last wrote it. A copy or story is written again when its articles changed, a story also when
+it is closed. Files are found by the date of the rows that change, and looked into by their ids.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,6 @@ from transforms.write.partitions import names_of
 Int64Array = NDArray[np.int64]
 
 _NONE = -1  # no story
-_RELABELLED = ("copy_id", "story_id", "relation")  # what a kept article is written again for
 _GONE = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("closes", pa.bool_(), nullable=False)])
 
 
@@ -64,9 +63,10 @@ def changes_of(order: pa.Table, kept: Kept, newest: int | None) -> Changes:
     copy_then[old] = known["copy_id"].to_numpy()
     story_then[old] = known["story_id"].fill_null(_NONE).to_numpy()
     moved = (copy != copy_then) | (story != story_then)
-    relation = order["relation"].fill_null(_NONE).to_numpy()
     relabelled = moved.copy()
-    relabelled[old] |= relation[old] != known["relation"].fill_null(_NONE).to_numpy()
+    for name in ("relation", "similarity"):
+        now, then = (table[name].fill_null(_NONE).to_numpy() for table in (order, known))
+        relabelled[old] |= now[old] != then
     copies = np.union1d(copy[~old | relabelled], copy_then[moved])
     stories = np.union1d(story[~old | moved], story_then[moved])
     stories = stories[stories != _NONE]
