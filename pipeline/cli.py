@@ -80,6 +80,8 @@ def run_command(
     from pipeline.run import Request, run
 
     options, known = load_config(config), read_metadata(metadata)
+    if iceberg is not None and not all(iceberg.split(".")):
+        raise UsageError(f"--iceberg {iceberg!r}: write NAME, or NAME.NAME")
     refuse_own(inputs, output)
     request = Request(inputs, output, options, known, runner, workers, tuple(_BEAM_FLAGS), fresh_memory, rebuild)
     with Progress(Console(stderr=True)).live() as progress:

@@ -151,7 +151,7 @@ def collect(root: Path, retention: Retention, now: dt.datetime | None = None, *,
     with explained(dataset.root), dataset.committing():
         going = expired(manifests.numbers(), manifests.made(), dataset.in_use(), retention, now)
         if dry_run:
-            return {"removed": going, "files": 0, "bytes": 0, "dry_run": True}
+            return {"removed": going, "dry_run": True}
         manifests.remove(going)
         dataset.drop_views()
         left, damaged = manifests.readable()

@@ -36,6 +36,7 @@ from pipeline.cli import main
         (["run", "article.txt", "out/data/a.parquet", "--output", "linked"], "lies in OUT"),
         (["follow", "article.txt", "--output", "out", "--every", "1e300"], "1e300"),
         (["run", "article.txt", "--output", "out", "--config", "nowhere.toml"], "nowhere.toml"),
+        (["run", "article.txt", "--output", "out", "--iceberg", ""], "--iceberg ''"),
         (["extract", "nowhere.jsonl", "--output", "p.jsonl"], "nowhere.jsonl"),
         (["snapshots", "nowhere"], "copydesk run"),
         (["explain", "article", "nowhere", "0"], "nowhere"),

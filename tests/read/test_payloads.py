@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fastavro
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import RejectReason, SourceAway, UsageError
+from transforms.read import payloads
 from transforms.read.inputs import InputFile, ReadOptions
 from transforms.read.kafka_client import KafkaOptions
 from transforms.read.messages import Received, outcomes
@@ -170,8 +172,9 @@ def test_a_file_that_holds_no_schema_is_named(tmp_path: Path) -> None:
         schema_of_file(str(path))
 
 
-def test_the_registry_is_asked_once_for_a_schema(registry: Any) -> None:
+def test_the_registry_is_asked_once_for_a_schema(registry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     options, answers, asked = registry
+    monkeypatch.setattr(payloads, "time", SimpleNamespace(time=lambda: 0.0))
     answers[7] = (200, {"schema": json.dumps(SCHEMA)})
     answers[8] = (200, {"schema": "{}", "schemaType": "JSON"})
     for _ in range(3):
@@ -179,6 +182,18 @@ def test_the_registry_is_asked_once_for_a_schema(registry: Any) -> None:
         (plain,) = received(b"\0" + struct.pack(">I", 8) + b'{"title": "A headline"}', options)
         assert avro.row["headline"] == plain.row["headline"] == "A headline"
     assert asked == ["Bearer abc"] * 2
+
+
+def test_a_schema_that_is_registered_later_is_found_in_time(registry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    options, answers, asked = registry
+    message = b"\0" + struct.pack(">I", 9) + datum()
+    monkeypatch.setattr(payloads, "time", SimpleNamespace(time=lambda: 0.0))
+    assert [reason_of(message, options) for _ in range(2)] == [RejectReason.UNKNOWN_FORMAT] * 2
+    answers[9] = (200, {"schema": json.dumps(SCHEMA)})
+    monkeypatch.setattr(payloads, "time", SimpleNamespace(time=lambda: 600.0))
+    (outcome,) = received(message, options)
+    assert outcome.row["headline"] == "A headline"
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize(

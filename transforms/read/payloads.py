@@ -8,6 +8,7 @@ import functools
 import http.client
 import io
 import struct
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ _WIRE_BYTES = 5
 _ARROW_ROWS = 64  # turned into Python values at a time
 _SCHEMA_BYTES = 4 << 20
 _REGISTRY_SECONDS = 30.0  # for an answer
+_KNOWN_SECONDS = 600.0  # that a schema, or that there is none, is taken for true
 _NOT_FOUND = 404
 
 
@@ -65,7 +67,9 @@ def _registered(value: bytes, options: KafkaOptions) -> object:
     if len(value) <= _WIRE_BYTES:
         raise Rejected(RejectReason.TRUNCATED, "ends before the datum")
     (number,) = struct.unpack_from(">I", value, 1)
-    found = _registered_schema(options.registry, options.registry_authorization, number)
+    found = _registered_schema(
+        options.registry, options.registry_authorization, number, int(time.time() // _KNOWN_SECONDS)
+    )
     if isinstance(found, str):
         raise Rejected(RejectReason.UNKNOWN_FORMAT, f"schema {number}: {found}")
     datum = value[_WIRE_BYTES:]
@@ -162,8 +166,8 @@ def schema_of_file(path: str) -> Any:
 
 
 @functools.lru_cache(maxsize=1024)
-def _registered_schema(registry: str, authorization: str, number: int) -> "_Registered | str":
-    """Ask the registry for a schema, once; or say why it is of no use."""
+def _registered_schema(registry: str, authorization: str, number: int, _when: int) -> "_Registered | str":
+    """Ask the registry for a schema, once in _KNOWN_SECONDS; or say why it is of no use."""
     place = f"{registry.rstrip('/')}/schemas/ids/{number}"
     request = urllib.request.Request(place)  # noqa: S310 -- http or https, as the options have seen
     if authorization:
