@@ -14,6 +14,7 @@ import functools
 import logging
 import pickle
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,7 +42,7 @@ from pipeline.run import Request, refused_table
 from pipeline.steps import MOST_WAITING, Part, Position, accept, caught_up, packed, worth_waiting
 from pipeline.ticks import Ticks
 from schemas.blocks import store_new
-from schemas.errors import SourceAway, UsageError
+from schemas.errors import EngineLost, SourceAway, UsageError
 from transforms.read.articles import blocks_of, read_item
 from transforms.read.inputs import STDIN, InputFile, Plan, ReadOptions, WorkItem
 from transforms.read.source import Cursor, Source
@@ -53,6 +54,10 @@ _ONE = "dataset"  # the key of all commits
 _STEP = "step-"  # before the names of steps' folders
 _LEFT = 3600.0  # seconds beyond its lateness after which a step's folder that nothing changed in is taken for left over
 _NOTED = ".part"  # what read parts are noted in, beside their blocks
+_TICKED = "ticked"  # is there once a job has moved
+_FIRST_TICK = 90.0  # seconds that it may take to
+_STARTS = 3  # of a job that does not
+_LOOKS = 0.2  # seconds between two looks for it
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,9 @@ class Stream:
 def stream_until_stopped(stream: Stream, console: Console) -> None:
     """Run the graph on its engine until a signal, which cancels the job there.
 
+    A job that gives no tick is begun again: Beam's Flink runner (2.62) now and then loses the one element that every
+    job begins with, and all its tasks run on and do nothing.
+
     Raises:
       UsageError, EngineLost, StorageFailed: it cannot begin, or the engine failed it.
     """
@@ -86,17 +94,51 @@ def stream_until_stopped(stream: Stream, console: Console) -> None:
     if not stream.every:
         raise UsageError("--every 0: a window has a length")
     opened = open_sources(stream.sources, stream.config.read, {}, following=True)
-    flags = pipeline_options(1, stream.beam_flags, stream.runner, streaming=True)
-    empty = new_pipeline(stream.runner, flags)
+    uris = [source.uri for source in opened]
+    empty = _new(stream)
     dataset = dataset_at(stream.output)
     with dataset.attempt() as attempt:
         dataset.base(attempt)  # refuses what cannot be added to
+        console.print(f"streaming into {dataset.name}; Ctrl-C or SIGTERM ends it")
         try:
-            with explained(dataset.root), interruptible(canceller(stream.runner, empty)), empty as pipeline:
-                build_stream(pipeline, [source.uri for source in opened], stream, str(attempt.scratch))
-                console.print(f"streaming into {dataset.name}; Ctrl-C or SIGTERM ends it")
+            with explained(dataset.root):
+                for _ in range(_STARTS):
+                    if _ran(empty, uris, stream, attempt.scratch):
+                        return
+                    empty = _new(stream)
         except KeyboardInterrupt:
             console.print(f"stopped: snapshot {dataset.newest()}")
+            return
+    raise EngineLost(f"the engine runs the job, and nothing moves: tried {_STARTS} times for {_FIRST_TICK:.0f} s")
+
+
+def _new(stream: Stream) -> beam.Pipeline:
+    return new_pipeline(stream.runner, pipeline_options(1, stream.beam_flags, stream.runner, streaming=True))
+
+
+def _ran(empty: beam.Pipeline, uris: Sequence[str], stream: Stream, scratch: Path) -> bool:
+    """Run the graph to its end; whether it ever moved, or else was cancelled."""
+    cancel, ended, silent = canceller(stream.runner, empty), threading.Event(), threading.Event()
+
+    def watch() -> None:
+        deadline = time.monotonic() + _FIRST_TICK
+        while not ended.wait(_LOOKS) and not Path(scratch, _TICKED).exists():
+            if time.monotonic() > deadline:
+                silent.set()
+                if cancel:
+                    cancel()
+                return
+
+    try:
+        with interruptible(cancel), empty as pipeline:
+            build_stream(pipeline, uris, stream, str(scratch))
+            threading.Thread(target=watch, daemon=True).start()
+    except Exception:
+        if not silent.is_set():
+            raise
+    finally:
+        ended.set()
+    return not silent.is_set()
 
 
 def build_stream(pipeline: beam.Pipeline, uris: Sequence[str], stream: Stream, scratch: str) -> beam.PCollection:
@@ -149,6 +191,8 @@ class _Ask(beam.DoFn):  # type: ignore[misc]
         state: Any = beam.DoFn.StateParam(POSITION),  # noqa: B008 -- Beam's way
     ) -> Iterator[tuple[WorkItem | None, Part]]:
         uri, tick = element
+        if not self._sources:
+            Path(self._scratch, _TICKED).touch()
         position, now = state.read(), time.time()
         if position and tick < position.asked + self._stream.every / _POLLS:
             return
