@@ -19,6 +19,7 @@ from tests.engines.flinkcluster import Cluster, until
 
 pytestmark = pytest.mark.engines
 Labels = dict[str, str]
+_SECONDS = 330  # a job that never moves is begun again after 90, twice
 
 
 @pytest.fixture
@@ -66,13 +67,13 @@ def wait_for(out: Path, watched: Path, stream: "subprocess.Popen[bytes]", log: P
         return any(set(cursor["files"]) == there for cursor in newest(out)["cursors"].values())
 
     try:
-        until(committed, "a commit of all files", lambda: stream.poll() is None, 150)
+        until(committed, "a commit of all files", lambda: stream.poll() is None, _SECONDS)
     except (TimeoutError, ValueError) as error:
         raise AssertionError(log.read_text()[-4000:]) from error
 
 
 def begun(out: Path, stream: "subprocess.Popen[bytes]") -> None:
-    until(lambda: newest(out), "a first commit", lambda: stream.poll() is None, 150)
+    until(lambda: newest(out), "a first commit", lambda: stream.poll() is None, _SECONDS)
 
 
 def copies(out: Path) -> list[list[tuple[Any, Any]]]:
