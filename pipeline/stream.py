@@ -99,13 +99,12 @@ def stream_until_stopped(stream: Stream, console: Console) -> None:
     dataset = dataset_at(stream.output)
     with dataset.attempt() as attempt:
         dataset.base(attempt)  # refuses what cannot be added to
-        console.print(f"streaming into {dataset.name}; Ctrl-C or SIGTERM ends it")
+        console.print(f"streaming into {dataset.name}; Ctrl-C or SIGTERM ends it", soft_wrap=True, markup=False)
         try:
             with explained(dataset.root):
-                for _ in range(_STARTS):
-                    if _ran(empty, uris, stream, attempt.scratch):
+                for start in range(_STARTS):
+                    if _ran(_new(stream) if start else empty, uris, stream, attempt.scratch):
                         return
-                    empty = _new(stream)
         except KeyboardInterrupt:
             console.print(f"stopped: snapshot {dataset.newest()}")
             return

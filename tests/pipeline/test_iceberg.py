@@ -27,7 +27,7 @@ from schemas.files import DataFile
 from schemas.tables import TABLES
 
 catalog = pytest.importorskip("pyiceberg.catalog", reason="pyiceberg is not installed: pip install copydesk[iceberg]")
-exceptions = pytest.importorskip("pyiceberg.exceptions")
+exceptions = pytest.importorskip("pyiceberg.exceptions", reason="as above")
 
 Record = dict[str, Any]
 Write = Callable[[Path, list[Record]], Path]

@@ -61,7 +61,7 @@ def test_a_job_that_does_not_move_is_cancelled_and_begun_again(stream_over: Call
 
 def test_an_engine_on_which_no_job_moves_is_named(stream_over: Callable[..., None]) -> None:
     with pytest.raises(EngineLost, match="nothing moves: tried 3 times"):
-        stream_over(*(Job(moves=False) for _ in range(4)))
+        stream_over(*(Job(moves=False) for _ in range(3)))
 
 
 def test_what_fails_while_it_moves_is_told(stream_over: Callable[..., None]) -> None:
